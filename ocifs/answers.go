@@ -1,0 +1,98 @@
+package ocifs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// answers remembers what the registry said about names: which digest a tag has, which tags a repository has. Answers
+// are good for freshness (zero: for no time), because others may write too; what is named by its digest is not kept
+// here and never ages (invariant 4).
+//
+// An answer that was asked for before a change and comes back after it must not bury the change. So every question
+// begins with a stamp, every change leaves a stamp at the key, and an answer is kept only if its question is younger.
+type answers[V any] struct {
+	freshness time.Duration
+
+	mu    sync.Mutex
+	clock uint64 // of stamps
+	floor uint64 // questions asked before it are not kept: their change stamps may be gone
+	said  *recent[reference, answer[V]]
+}
+
+// reference is a tag in a repository, or with an empty tag the repository's list of tags.
+type reference struct{ repo, tag string }
+
+type answer[V any] struct {
+	value   V
+	known   bool // else it is only the stamp of a change
+	at      time.Time
+	changed uint64
+}
+
+func newAnswers[V any](freshness time.Duration, limit int) *answers[V] {
+	return &answers[V]{freshness: freshness, said: newRecent[reference, answer[V]](limit)}
+}
+
+// get gives what is known, and whether that is fresh.
+func (a *answers[V]) get(ref reference) (v V, known, fresh bool) {
+	s, _ := a.said.get(ref)
+	return s.value, s.known, s.known && time.Since(s.at) < a.freshness
+}
+
+// ask begins a question.
+func (a *answers[V]) ask() (stamp uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock++
+	return a.clock
+}
+
+// learn keeps the answer to the question that began with stamp, unless something has changed since.
+func (a *answers[V]) learn(ref reference, v V, stamp uint64, weight int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, _ := a.said.get(ref)
+	if stamp > a.floor && stamp > s.changed {
+		a.putLocked(ref, answer[V]{value: v, known: true, at: time.Now(), changed: s.changed}, weight)
+	}
+}
+
+// set keeps what we have just changed ourselves.
+func (a *answers[V]) set(ref reference, v V, weight int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock++
+	a.putLocked(ref, answer[V]{value: v, known: true, at: time.Now(), changed: a.clock}, weight)
+}
+
+// forget drops the answer because it has changed, or may have.
+func (a *answers[V]) forget(ref reference) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock++
+	a.putLocked(ref, answer[V]{changed: a.clock}, 1)
+}
+
+func (a *answers[V]) putLocked(ref reference, s answer[V], weight int) {
+	if dropped := a.said.put(ref, s, weight); dropped {
+		a.floor = a.clock // stamps of changes have gone too
+	}
+}
+
+// forgetAll drops everything.
+func (a *answers[V]) forgetAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock++
+	a.floor = a.clock
+	a.said = newRecent[reference, answer[V]](a.said.limit)
+}
+
+// tagged is the answer about a tag; the zero value says that there is no such tag.
+type tagged struct {
+	digest digest.Digest
+	size   int64 // of the manifest, in bytes
+}

@@ -1,0 +1,219 @@
+package ocifs
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Media types of what we write; any later version reads them (design in the package documentation).
+const (
+	typeFile       = "application/vnd.ocidav.file.v1"
+	typeDirectory  = "application/vnd.ocidav.directory.v1"
+	typeTombstone  = "application/vnd.ocidav.tombstone.v1"
+	typeProperties = "application/vnd.ocidav.properties.v1+json"
+	typeContent    = "application/octet-stream"
+	typeUnknown    = "application/vnd.unknown.config.v1+json" // the compatible form's config
+)
+
+// Annotations of what we write, beside those of the image specification.
+const (
+	keyName        = "vnd.ocidav.name"         // first spelling of the name
+	keyBirthTime   = "vnd.ocidav.birthtime"    // RFC 3339
+	keyContentType = "vnd.ocidav.content-type" // as the client gave it
+	keyWriteID     = "vnd.ocidav.write-id"     // random, so that no two writes share a manifest
+	keySize        = "vnd.ocidav.size"         // "0" for an empty file
+	keyDigest      = "vnd.ocidav.digest"       // of the whole content, where it has parts
+	keyType        = "vnd.ocidav.type"         // artifact type in the compatible form
+)
+
+// artifactKind is what a manifest under a tag stands for.
+type artifactKind int
+
+const (
+	kindForeign   artifactKind = iota // somebody's; neither shown nor touched
+	kindFile                          // a file of ours
+	kindDirectory                     // a directory's marker
+	kindTombstone                     // reads as absent
+	kindShared                        // a file that others pushed: one layer whose title fits the tag
+)
+
+// artifact is a manifest in our terms.
+type artifact struct {
+	kind        artifactKind
+	name        string // display name; empty where the manifest does not say
+	modTime     time.Time
+	birthTime   time.Time
+	contentType string
+	size        int64         // bytes of content
+	content     digest.Digest // of the whole content
+	layers      []ocispec.Descriptor
+	props       ocispec.Descriptor // blob of the dead properties; zero for none
+}
+
+var emptyBlob = ocispec.DescriptorEmptyJSON
+
+// marshal gives the manifest to push. Each call makes another one: the write-id is random (crypto/rand). compatible
+// chooses the form for registries that only take listed types (GitLab).
+func (a *artifact) marshal(compatible bool) (ocispec.Descriptor, []byte, error) {
+	return a.marshalAs(rand.Text(), compatible)
+}
+
+func (a *artifact) marshalAs(writeID string, compatible bool) (ocispec.Descriptor, []byte, error) {
+	annotations := map[string]string{keyWriteID: writeID}
+	for key, value := range map[string]string{
+		keyName: a.name, keyContentType: a.contentType,
+		ocispec.AnnotationCreated: formatTime(a.modTime), keyBirthTime: formatTime(a.birthTime),
+	} {
+		if value != "" {
+			annotations[key] = value
+		}
+	}
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		ArtifactType: a.artifactType(), Config: emptyBlob, Annotations: annotations,
+	}
+	if a.props.Digest != "" {
+		m.Config = ocispec.Descriptor{MediaType: typeProperties, Digest: a.props.Digest, Size: a.props.Size}
+	}
+	for i, l := range a.layers {
+		title := a.name
+		if len(a.layers) > 1 {
+			title = fmt.Sprintf("%s.part%04d", a.name, i+1)
+		}
+		m.Layers = append(m.Layers, ocispec.Descriptor{
+			MediaType: typeContent, Digest: l.Digest, Size: l.Size,
+			Annotations: map[string]string{ocispec.AnnotationTitle: title},
+		})
+	}
+	switch {
+	case len(a.layers) > 1:
+		annotations[keyDigest] = a.content.String()
+	case len(a.layers) == 0: // several registries refuse empty blobs, so nothing is "{}" (image-spec, guidelines for artifacts)
+		m.Layers = []ocispec.Descriptor{emptyBlob}
+		if a.kind == kindFile {
+			annotations[keySize] = "0"
+		}
+	}
+	if compatible {
+		annotations[keyType], m.ArtifactType = m.ArtifactType, ""
+		m.Config.MediaType = typeUnknown
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	return ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}, data, nil
+}
+
+func (a *artifact) artifactType() string {
+	switch a.kind {
+	case kindDirectory:
+		return typeDirectory
+	case kindTombstone:
+		return typeTombstone
+	}
+	return typeFile
+}
+
+// parse reads the manifest that stands under tag. What it cannot read as ours is foreign, not an error: a registry
+// holds all kinds of things.
+func parse(tag string, data []byte) artifact {
+	var m ocispec.Manifest
+	if json.Unmarshal(data, &m) != nil || m.Layers == nil || m.Config.Digest == "" {
+		return artifact{}
+	}
+	for _, l := range m.Layers {
+		if l.Digest.Validate() != nil || l.Size < 0 {
+			return artifact{}
+		}
+	}
+	at := m.ArtifactType
+	if at == "" {
+		at = m.Annotations[keyType]
+	}
+	a := artifact{
+		modTime:     parseTime(m.Annotations[ocispec.AnnotationCreated]),
+		birthTime:   parseTime(m.Annotations[keyBirthTime]),
+		contentType: m.Annotations[keyContentType],
+	}
+	if a.birthTime.IsZero() {
+		a.birthTime = a.modTime
+	}
+	_, kind := nameOf(tag)
+	switch {
+	case at == typeTombstone:
+		return artifact{kind: kindTombstone}
+	case at == typeDirectory && kind == tagDirectory:
+		a.kind = kindDirectory
+	case at == typeFile && kind == tagFile:
+		a.kind = kindFile
+	case kind == tagFile && len(m.Layers) == 1 && m.Layers[0].Annotations[ocispec.AnnotationTitle] != "" &&
+		fileTag(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag:
+		a.kind = kindShared
+		a.name = m.Layers[0].Annotations[ocispec.AnnotationTitle]
+		a.setContent(m)
+		return a
+	default:
+		return artifact{}
+	}
+	// The name is shown only where it is the one that the tag was made from, so no two members look alike.
+	if name := m.Annotations[keyName]; checkName(name) == nil && tagOf(name, kind) == tag {
+		a.name = name
+	} else if name, _ := nameOf(tag); name != "" {
+		a.name = name
+	} else {
+		return artifact{}
+	}
+	if m.Config.Digest.Validate() != nil {
+		return artifact{}
+	}
+	if m.Config.Digest != emptyBlob.Digest {
+		a.props = m.Config
+	}
+	if a.kind == kindFile {
+		a.setContent(m)
+	}
+	return a
+}
+
+// setContent takes over the layers of m.
+func (a *artifact) setContent(m ocispec.Manifest) {
+	if size, err := strconv.ParseInt(m.Annotations[keySize], 10, 64); err == nil && size == 0 {
+		a.content = digest.FromBytes(nil)
+		return
+	}
+	a.layers = m.Layers
+	for _, l := range m.Layers {
+		a.size += l.Size
+	}
+	if len(m.Layers) == 1 {
+		a.content = m.Layers[0].Digest
+	} else if d, err := digest.Parse(m.Annotations[keyDigest]); err == nil {
+		a.content = d
+	} else { // not ours to the letter: still one digest for one content
+		all := digest.Canonical.Digester()
+		for _, l := range m.Layers {
+			fmt.Fprintln(all.Hash(), l.Digest)
+		}
+		a.content = all.Digest()
+	}
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, s) // what others write there may be anything
+	return t
+}

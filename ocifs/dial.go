@@ -1,0 +1,137 @@
+package ocifs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/retry"
+)
+
+// ParseReference splits "[http://|https://]host[:port][/prefix]". Without a scheme it is https, except for loopback
+// hosts.
+func ParseReference(ref string) (host, prefix string, plainHTTP bool, err error) {
+	rest, schemeGiven := ref, false
+	for scheme, plain := range map[string]bool{"http://": true, "https://": false} {
+		if r, ok := strings.CutPrefix(ref, scheme); ok {
+			rest, plainHTTP, schemeGiven = r, plain, true
+		}
+	}
+	host, prefix, _ = strings.Cut(rest, "/")
+	prefix = strings.Trim(prefix, "/")
+	if host == "" || strings.ContainsAny(host, "@ ") {
+		return "", "", false, fmt.Errorf("the registry reference %q has no host: want [http://]host[:port][/prefix]", ref)
+	}
+	if !schemeGiven {
+		plainHTTP = isLoopback(host)
+	}
+	return host, prefix, plainHTTP, nil
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
+}
+
+// Dial gives a client of the registry at host, without sending anything. transport makes the connections; credential
+// may be nil. Requests that can be repeated are, see policy.
+func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential auth.CredentialFunc) (*remote.Registry, error) {
+	reg, err := remote.NewRegistry(host)
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: %w", host, err)
+	}
+	reg.PlainHTTP = plainHTTP
+	client := &auth.Client{
+		Client:     &http.Client{Transport: &retry.Transport{Base: transport, Policy: func() retry.Policy { return policy{} }}},
+		Cache:      auth.NewCache(),
+		Credential: credential,
+	}
+	client.SetUserAgent("ocidav")
+	reg.Client = client
+	return reg, nil
+}
+
+// Ping asks the registry whether it is one and takes the credentials.
+func Ping(ctx context.Context, reg *remote.Registry) error {
+	err := reg.Ping(ctx)
+	return failure(err, "registry %s", reg.Reference.Registry)
+}
+
+// NewTransport gives a transport for a registry: connections are kept, because one operation makes many requests.
+// There is no limit for a whole request, since blobs are large; the context of each operation ends it.
+func NewTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 128, 64
+	t.ResponseHeaderTimeout = 2 * time.Minute // a registry may assemble a large upload before it answers
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	return t
+}
+
+// Bounds of what one request is repeated for. A WebDAV client gives up after 30 seconds or a minute, so the answer has
+// to come before that.
+const (
+	maxRetries    = 3
+	firstPause    = 100 * time.Millisecond
+	maxRetryAfter = 20 * time.Second
+)
+
+// policy repeats single requests. It differs from oras-go's default in that Retry-After is obeyed in full or, if that
+// takes longer than a client waits, handed on; and that what cannot be cured by repetition is not repeated.
+type policy struct{}
+
+func (policy) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
+	pause := firstPause << attempt
+	if err != nil {
+		var known *Error
+		if attempt >= maxRetries || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return -1, nil
+		}
+		var network net.Error
+		if errors.As(err, &network) && network.Timeout() {
+			return -1, nil // it has waited long enough
+		}
+		return pause, nil
+	}
+	limited := resp.StatusCode == http.StatusTooManyRequests
+	if !limited && resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusRequestTimeout ||
+		resp.StatusCode == http.StatusNotImplemented || resp.StatusCode == http.StatusInsufficientStorage {
+		return -1, nil
+	}
+	after := retryAfter(resp)
+	if attempt < maxRetries && after <= maxRetryAfter {
+		return max(pause, after), nil
+	}
+	if limited || resp.StatusCode == http.StatusServiceUnavailable {
+		class := classUnavailable
+		if limited {
+			class = classRateLimited
+		}
+		return 0, &Error{Class: class, After: after,
+			Err: fmt.Errorf("%s %s: the registry answers %s", resp.Request.Method, resp.Request.URL.Path, resp.Status)}
+	}
+	return -1, nil
+}
+
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3); zero for none.
+func retryAfter(resp *http.Response) time.Duration {
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}

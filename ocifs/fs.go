@@ -1,0 +1,195 @@
+package ocifs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote"
+)
+
+// Blob is the content of one blob. Its reads end with the context that it was opened with.
+type Blob = interface {
+	io.ReaderAt
+	io.ReadSeekCloser
+}
+
+// Blobs keeps content-addressed blobs near. Implementations verify what they fetch: a blob that does not fit its digest
+// is never read to its end without an error.
+type Blobs interface {
+	// Open opens a blob; fetch opens its bytes from an offset to the end at the registry.
+	Open(ctx context.Context, desc ocispec.Descriptor, fetch func(ctx context.Context, offset int64) (io.ReadCloser, error)) (Blob, error)
+	// Add offers a blob that is at hand. An error means that it was not kept.
+	Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error
+}
+
+// Options of a tree; zero values are good unless said otherwise.
+type Options struct {
+	Registry  *remote.Registry // required; see Dial
+	Prefix    string           // repository of the root, "" for x.root
+	Blobs     Blobs            // required
+	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time
+	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
+	SpoolDir  string           // where content waits that does not fit in memory; empty: os.TempDir()
+	Parallel  int              // requests at once for one operation; zero: 16
+	Log       *slog.Logger     // nil: discard
+}
+
+const (
+	defaultPartSize = 4 << 30
+	defaultParallel = 16
+)
+
+// Bounds of what is kept in memory, by number or, for lists, by names.
+const (
+	keptArtifacts    = 20_000
+	keptAnswers      = 50_000
+	keptListedNames  = 200_000
+	keptRepositories = 2_000
+	keptBlobNames    = 50_000
+)
+
+// FS is a tree of directories and files in an OCI registry; the package documentation says how. Its methods are those
+// of davfs.Tree, which says what they promise. All are safe for concurrent use.
+type FS struct {
+	registry *remote.Registry
+	layout   layout
+	blobs    Blobs
+	partSize int64
+	spoolDir string
+	parallel int
+	log      *slog.Logger
+
+	locks        locks
+	tags         *answers[tagged]               // what the registry said about tags
+	lists        *answers[[]string]             // and about repositories
+	artifacts    *recent[artifactKey, artifact] // manifests by digest
+	repositories *recent[string, repository]    // clients
+	present      *recent[presence, struct{}]    // blobs known to be in a repository
+	pushes       flights[presence]              // and those on their way there
+	rung         atomic.Int32                   // of the removal ladder that works here
+	compatible   atomic.Bool                    // the registry only takes the compatible form
+}
+
+// artifactKey: a manifest reads differently under different tags, since its name must fit.
+type artifactKey struct {
+	digest digest.Digest
+	tag    string
+}
+
+// presence is a blob in a repository.
+type presence struct {
+	repo   string
+	digest digest.Digest
+}
+
+// New gives the tree in o.Registry under o.Prefix. It sends nothing.
+func New(o Options) (*FS, error) {
+	f := &FS{
+		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
+		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
+		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
+		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
+		artifacts:    newRecent[artifactKey, artifact](keptArtifacts),
+		repositories: newRecent[string, repository](keptRepositories),
+		present:      newRecent[presence, struct{}](keptBlobNames),
+	}
+	if f.partSize <= 0 {
+		f.partSize = defaultPartSize
+	}
+	if f.spoolDir == "" {
+		f.spoolDir = os.TempDir()
+	}
+	if f.parallel <= 0 {
+		f.parallel = defaultParallel
+	}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	for part := range strings.SplitSeq(o.Prefix, "/") {
+		if o.Prefix != "" && !plainComponent.MatchString(part) {
+			return nil, fmt.Errorf("the prefix %q is no repository name: lower-case letters and digits, joined by single . _ - and /", o.Prefix)
+		}
+	}
+	return f, nil
+}
+
+// Changed tells that reference, a tag or a digest, has changed in repo, so that the next answer is asked for again.
+func (f *FS) Changed(repo, ref string) {
+	if strings.Contains(ref, ":") { // a digest: any tag may have pointed to it
+		f.tags.forgetAll()
+	} else {
+		f.tags.forget(reference{repo, ref})
+	}
+	f.lists.forget(reference{repo: repo})
+}
+
+// each calls do for every item, at most f.parallel at once, stops at the first error and gives it.
+func each[T any](ctx context.Context, f *FS, items []T, do func(ctx context.Context, i int, item T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(f.parallel, len(items)) {
+		wg.Go(func() {
+			for i := range next {
+				if err := do(ctx, i, items[i]); err != nil {
+					cancel(err) // the first one stands
+				}
+			}
+		})
+	}
+feed:
+	for i := range items {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// flights lets one do what several want at the same time. The zero value is ready.
+type flights[K comparable] struct {
+	mu sync.Mutex
+	in map[K]chan struct{}
+}
+
+// join waits while another is busy with key, then gives the function that ends one's own turn.
+func (f *flights[K]) join(ctx context.Context, key K) (leave func(), err error) {
+	for {
+		f.mu.Lock()
+		busy, ok := f.in[key]
+		if !ok {
+			if f.in == nil {
+				f.in = map[K]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			f.in[key] = mine
+			f.mu.Unlock()
+			return func() {
+				f.mu.Lock()
+				delete(f.in, key)
+				f.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		f.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

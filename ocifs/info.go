@@ -1,0 +1,52 @@
+package ocifs
+
+import (
+	"context"
+	"io/fs"
+	"mime"
+	"path"
+	"time"
+)
+
+// info is the fs.FileInfo of a file or directory: what one manifest said. It carries that manifest, so that what was
+// described is what is read (invariant 5).
+type info struct {
+	name string
+	repo string // where the content's blobs are; for a directory, the repository of its marker
+	artifact
+}
+
+func (i *info) Name() string       { return i.name }
+func (i *info) Size() int64        { return i.size }
+func (i *info) ModTime() time.Time { return i.modTime }
+func (i *info) IsDir() bool        { return i.kind == kindDirectory }
+func (i *info) Sys() any           { return nil }
+
+func (i *info) Mode() fs.FileMode {
+	if i.IsDir() {
+		return fs.ModeDir | 0o755
+	}
+	return 0o644
+}
+
+// BirthTime is the time of the first write under this name.
+func (i *info) BirthTime() time.Time { return i.birthTime }
+
+// ETag is the content's digest, quoted; directories have none.
+func (i *info) ETag(context.Context) (string, error) {
+	if i.IsDir() {
+		return "", nil
+	}
+	return `"` + i.content.String() + `"`, nil
+}
+
+// ContentType is the type that the file was written with, or that its name suggests. It never looks at the content.
+func (i *info) ContentType(context.Context) (string, error) {
+	if i.contentType != "" {
+		return i.contentType, nil
+	}
+	if t := mime.TypeByExtension(path.Ext(i.name)); t != "" {
+		return t, nil
+	}
+	return typeContent, nil
+}

@@ -1,0 +1,106 @@
+package ocifs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// ReadDir describes all members of name, sorted: all of them or an error.
+func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
+	_, i, err := f.lookup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !i.IsDir() {
+		return nil, fmt.Errorf("%s is no directory: %w", name, fs.ErrInvalid)
+	}
+	l, err := f.list(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]fs.FileInfo, len(l.members))
+	for i, m := range l.members {
+		infos[i] = m
+	}
+	return infos, nil
+}
+
+// listing is what the repository of a directory holds.
+type listing struct {
+	members []*info  // shown, sorted by name
+	ours    []string // tags that ocidav wrote and may remove, shown or not
+	foreign int      // artifacts of others that are not shown
+}
+
+// list reads the repository of the directory dir, whether or not dir has a marker.
+func (f *FS) list(ctx context.Context, dir string) (listing, error) {
+	repo, err := f.layout.repository(dir)
+	if err != nil {
+		return listing{}, err
+	}
+	tags, err := f.listTags(ctx, repo)
+	if err != nil {
+		return listing{}, err
+	}
+	found := make([]*info, len(tags))
+	err = each(ctx, f, tags, func(ctx context.Context, i int, tag string) (err error) {
+		if _, kind := nameOf(tag); kind == tagForeign {
+			found[i] = &info{} // by its name: not worth a request
+			return nil
+		}
+		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
+		// tombstone reads as nothing.
+		found[i], err = f.tag(ctx, repo, tag)
+		return err
+	})
+	if err != nil {
+		return listing{}, failure(err, "list %s", dir)
+	}
+	var l listing
+	directories := map[string]bool{}
+	for i, m := range found {
+		switch {
+		case m == nil:
+		case m.kind == kindForeign:
+			l.foreign++
+		case m.kind == kindShared:
+			l.members = append(l.members, m)
+			l.foreign++
+		default:
+			l.ours = append(l.ours, tags[i])
+			l.members = append(l.members, m)
+		}
+		if m != nil && m.IsDir() {
+			directories[fileTag(m.name)] = true
+		}
+	}
+	l.members = slices.DeleteFunc(l.members, func(m *info) bool { // a directory outranks a file of its name
+		return !m.IsDir() && directories[fileTag(m.name)]
+	})
+	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
+	return l, nil
+}
+
+// listTags gives the tags of a repository, from a fresh answer if there is one. The slice is shared.
+func (f *FS) listTags(ctx context.Context, repo string) ([]string, error) {
+	ref := reference{repo: repo}
+	if tags, known, fresh := f.lists.get(ref); known && fresh {
+		return tags, nil
+	}
+	r, err := f.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	stamp := f.lists.ask()
+	tags, err := r.listTags(ctx)
+	if err != nil {
+		return nil, failure(err, "list tags of %s", repo)
+	}
+	slices.Sort(tags)
+	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
+	f.lists.learn(ref, tags, stamp, max(1, len(tags)))
+	return tags, nil
+}

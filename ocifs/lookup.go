@@ -1,0 +1,218 @@
+package ocifs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Stat describes name.
+func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
+	_, i, err := f.lookup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// state is what a name was found to be: at most one of both is shown, the directory.
+type state struct {
+	file, dir *info
+	foreign   bool // the file's tag is somebody's artifact, which is not shown
+}
+
+// shown is what the tree shows: a directory's marker outranks a file of the same name, so that one can take the
+// other's place in one step.
+func (s state) shown() *info {
+	if s.dir != nil {
+		return s.dir
+	}
+	return s.file
+}
+
+// lookup says where name is kept and what is there. fs.ErrNotExist: nothing, or an ancestor is no directory.
+func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
+	if name == "/" {
+		i := &info{name: "/", artifact: artifact{kind: kindDirectory}}
+		return state{dir: i}, i, nil
+	}
+	p, err := f.layout.place(name)
+	if err != nil {
+		return state{}, nil, err
+	}
+	s, err := f.look(ctx, p, f.tag)
+	if err != nil {
+		return s, nil, err
+	}
+	if i := s.shown(); i != nil {
+		return s, i, nil
+	}
+	return s, nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+}
+
+// asker answers what stands under a tag; nil for nothing. It is f.tag or f.askTag.
+type asker func(ctx context.Context, repo, tag string) (*info, error)
+
+// look asks about a name and its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name is
+// reachable only through the markers of all its ancestors, so that a directory appears and disappears in one step.
+func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
+	type question struct{ repo, tag string }
+	questions := []question{{p.repo, p.file}, {p.repo, p.marker}}
+	for up := parent(p.name); up != "/"; up = parent(up) {
+		a, err := f.layout.place(up)
+		if err != nil {
+			return state{}, err
+		}
+		questions = append(questions, question{a.repo, a.marker})
+	}
+	answers := make([]*info, len(questions))
+	failures := make([]error, len(questions))
+	_ = each(ctx, f, questions, func(ctx context.Context, i int, q question) error {
+		answers[i], failures[i] = ask(ctx, q.repo, q.tag)
+		return nil
+	})
+	if err := ctx.Err(); err != nil {
+		return state{}, failure(err, "look up %s", p.name)
+	}
+	for i := len(questions) - 1; i >= 2; i-- { // from the root down: the first that is missing decides
+		if failures[i] != nil {
+			return state{}, failures[i]
+		}
+		if answers[i] == nil {
+			return state{}, fmt.Errorf("%s: its directory does not exist: %w", p.name, fs.ErrNotExist)
+		}
+	}
+	if err := errors.Join(failures[:2]...); err != nil {
+		return state{}, err
+	}
+	s := state{file: answers[0], dir: answers[1]}
+	if s.file != nil && s.file.kind == kindForeign {
+		s.file, s.foreign = nil, true
+	}
+	if s.dir != nil && s.dir.kind == kindForeign {
+		s.dir, s.foreign = nil, true
+	}
+	return s, nil
+}
+
+// tag says what stands under a tag, nil for nothing, from a fresh answer if there is one.
+func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
+	if t, known, fresh := f.tags.get(reference{repo, tag}); known && fresh {
+		if t.digest == "" {
+			return nil, nil
+		}
+		if i, err := f.manifest(ctx, repo, tag, t); !errors.Is(err, errAbsent) {
+			return i, err
+		}
+	}
+	return f.askTag(ctx, repo, tag)
+}
+
+// askTag asks the registry what stands under a tag. A manifest that is near is not fetched again: HEAD is free where
+// GET counts as a pull.
+func (f *FS) askTag(ctx context.Context, repo, tag string) (*info, error) {
+	r, err := f.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	ref := reference{repo, tag}
+	stamp := f.tags.ask()
+	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
+		t, err := r.headManifest(ctx, tag)
+		if err != nil {
+			return nil, failure(err, "ask for tag %s in %s", tag, repo)
+		}
+		if t.digest != "" {
+			i, err := f.manifest(ctx, repo, tag, t)
+			if !errors.Is(err, errAbsent) {
+				if err == nil {
+					f.tags.learn(ref, t, stamp, 1)
+				}
+				return i, err
+			}
+		}
+	}
+	d, data, err := r.fetchManifest(ctx, tag)
+	if errors.Is(err, errAbsent) {
+		f.tags.learn(ref, tagged{}, stamp, 1)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failure(err, "fetch manifest %s in %s", tag, repo)
+	}
+	f.tags.learn(ref, tagged{d, int64(len(data))}, stamp, 1)
+	f.keepManifest(ctx, d, data)
+	return f.decode(repo, tag, d, data), nil
+}
+
+// manifest gives what the manifest t says under tag: from memory, from the blobs at hand, or from the registry.
+// errAbsent: it is gone.
+func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, error) {
+	if a, ok := f.artifacts.get(artifactKey{t.digest, tag}); ok {
+		return a.info(repo), nil
+	}
+	r, err := f.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+		_, data, err := r.fetchManifest(ctx, t.digest.String())
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(bytes.NewReader(data[min(offset, int64(len(data))):])), nil
+	})
+	if err != nil {
+		if errors.Is(err, errAbsent) {
+			return nil, errAbsent
+		}
+		return nil, failure(err, "fetch manifest %s in %s", t.digest, repo)
+	}
+	return f.decode(repo, tag, t.digest, data), nil
+}
+
+// readBlob reads a small blob whole.
+func (f *FS) readBlob(ctx context.Context, desc ocispec.Descriptor, fetch func(context.Context, int64) (io.ReadCloser, error)) ([]byte, error) {
+	b, err := f.blobs.Open(ctx, desc, fetch)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return io.ReadAll(b)
+}
+
+// keepManifest offers a verified manifest to the blobs at hand.
+func (f *FS) keepManifest(ctx context.Context, d digest.Digest, data []byte) {
+	f.keepBlob(ctx, manifestDescriptor(d, int64(len(data))), bytes.NewReader(data))
+}
+
+func (f *FS) keepBlob(ctx context.Context, desc ocispec.Descriptor, r io.Reader) {
+	if err := f.blobs.Add(ctx, desc, r); err != nil {
+		f.log.Debug("blob not kept", "digest", desc.Digest, "error", err)
+	}
+}
+
+func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: size}
+}
+
+// decode parses a verified manifest and remembers it.
+func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
+	a := parse(tag, data)
+	f.artifacts.put(artifactKey{d, tag}, a, 1)
+	return a.info(repo)
+}
+
+// info describes an artifact found in repo; nil for a tombstone, which reads as absent.
+func (a artifact) info(repo string) *info {
+	if a.kind == kindTombstone {
+		return nil
+	}
+	return &info{name: a.name, repo: repo, artifact: a}
+}

@@ -1,0 +1,252 @@
+package ocifs
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Limits of names. Repository names are limited by what clients accept, host included (distribution-spec, "Pulling
+// manifests"); tags by their grammar; file and directory names by what every operating system can hold.
+const (
+	maxNameBytes       = 255
+	maxTagBytes        = 128
+	maxRepositoryBytes = 255
+)
+
+// Prefixes of the tags that are not a file's name as it is. Tags "_x." for every other letter x are reserved.
+const (
+	escapedFile      = "_."  // then the name, escaped
+	hashedFile       = "_h." // then a hash; the true name is in the manifest
+	escapedDirectory = "_d." // marker of a directory: then its name, escaped
+	hashedDirectory  = "_e." // marker of a directory: then a hash
+)
+
+var (
+	plainTag       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	reservedTag    = regexp.MustCompile(`^_[A-Za-z]?\.`)
+	digestTag      = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{32,}`) // referrers of older registries, cosign
+	plainComponent = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
+	base32Lower    = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+)
+
+// Components that are part of some registry's own routes or files.
+var reservedComponents = map[string]bool{
+	"blobs": true, "manifests": true, "tags": true, "uploads": true, "referrers": true,
+	"index.json": true, "oci-layout": true,
+}
+
+// checkName says whether name can be the name of a file or directory. The text of the error is for the user.
+func checkName(name string) error {
+	switch {
+	case name == "" || name == "." || name == "..":
+		return fmt.Errorf("the name %q is not possible: %w", name, fs.ErrInvalid)
+	case len(name) > maxNameBytes:
+		return fmt.Errorf("the name is longer than %d bytes: %w", maxNameBytes, fs.ErrInvalid)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("the name is not valid UTF-8: %w", fs.ErrInvalid)
+	case strings.ContainsRune(name, '/') || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("the name holds a control character or a slash: %w", fs.ErrInvalid)
+	}
+	return nil
+}
+
+// fileTag gives the tag of the file name.
+func fileTag(name string) string {
+	name = norm.NFC.String(name)
+	if plainTag.MatchString(name) && !reservedTag.MatchString(name) && !digestTag.MatchString(name) {
+		return name
+	}
+	return escapeOr(escapedFile, hashedFile, name)
+}
+
+// markerTag gives the tag that marks the directory name in its parent's repository.
+func markerTag(name string) string {
+	return escapeOr(escapedDirectory, hashedDirectory, norm.NFC.String(name))
+}
+
+func escapeOr(escaped, hashed, name string) string {
+	if tag := escaped + escape(name); len(tag) <= maxTagBytes {
+		return tag
+	}
+	return hashed + hash(name)
+}
+
+// tagKind is what a tag stands for, as far as the tag alone tells.
+type tagKind int
+
+const (
+	tagForeign   tagKind = iota // reserved or not ours
+	tagFile                     // a file, ours or another's
+	tagDirectory                // a directory's marker
+)
+
+// nameOf inverts fileTag and markerTag. The name is empty for a hash: it is then in the manifest.
+func nameOf(tag string) (name string, kind tagKind) {
+	ok := true
+	switch {
+	case strings.HasPrefix(tag, escapedFile):
+		kind = tagFile
+		name, ok = unescape(tag[len(escapedFile):])
+	case strings.HasPrefix(tag, escapedDirectory):
+		kind = tagDirectory
+		name, ok = unescape(tag[len(escapedDirectory):])
+	case strings.HasPrefix(tag, hashedFile) && isHash(tag[len(hashedFile):]):
+		return "", tagFile
+	case strings.HasPrefix(tag, hashedDirectory) && isHash(tag[len(hashedDirectory):]):
+		return "", tagDirectory
+	default:
+		kind, name = tagFile, tag
+	}
+	if !ok || checkName(name) != nil || tagOf(name, kind) != tag { // the one spelling that we write, no other
+		return "", tagForeign
+	}
+	return name, kind
+}
+
+// tagOf gives the tag of a name of that kind.
+func tagOf(name string, kind tagKind) string {
+	if kind == tagDirectory {
+		return markerTag(name)
+	}
+	return fileTag(name)
+}
+
+// component gives the repository path component of the directory name.
+func component(name string) string {
+	name = norm.NFC.String(name)
+	if plainComponent.MatchString(name) && !strings.HasPrefix(name, "x.") && !reservedComponents[name] {
+		return name
+	}
+	const slugBytes, hashBytes = 32, 10
+	var slug strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if slug.Len() == slugBytes {
+			break
+		}
+		if r < utf8.RuneSelf && (unicode.IsLower(r) || unicode.IsDigit(r)) {
+			slug.WriteRune(r)
+		} else if s := slug.String(); s != "" && !strings.HasSuffix(s, "-") {
+			slug.WriteByte('-')
+		}
+	}
+	parts := []string{"x", hash(name)[:hashBytes]}
+	if s := strings.Trim(slug.String(), "-"); s != "" {
+		parts = []string{"x", s, hash(name)[:hashBytes]}
+	}
+	return strings.Join(parts, ".")
+}
+
+// A layout maps names of the tree to repositories and tags. Only this type knows how; another layout is another
+// implementation of its methods.
+type layout struct {
+	host   string // of the registry, counted in the limit of a repository name
+	prefix string // repository of the root
+}
+
+// rootRepository is the root's repository where the reference has no prefix: a repository needs a name.
+const rootRepository = "x.root"
+
+// repository gives the repository of the directory dir, a clean absolute path.
+func (l layout) repository(dir string) (string, error) {
+	repo := l.prefix
+	if dir != "/" {
+		for name := range strings.SplitSeq(dir[1:], "/") {
+			if err := checkName(name); err != nil {
+				return "", err
+			}
+			if repo != "" {
+				repo += "/"
+			}
+			repo += component(name)
+		}
+	} else if repo == "" {
+		repo = rootRepository
+	}
+	if n := len(l.host) + 1 + len(repo); n > maxRepositoryBytes {
+		return "", fmt.Errorf("the path is too long: its repository name with the registry's host has %d characters, the limit is %d: %w",
+			n, maxRepositoryBytes, fs.ErrInvalid)
+	}
+	return repo, nil
+}
+
+// place is where a name other than the root is kept: in repo, under the tag of the file or the marker of the
+// directory.
+type place struct {
+	name         string // clean absolute path
+	base         string // its last element
+	repo         string // repository of its parent
+	file, marker string // tags
+}
+
+func (l layout) place(name string) (place, error) {
+	repo, err := l.repository(path.Dir(name))
+	if err != nil {
+		return place{}, err
+	}
+	base := path.Base(name)
+	if err := checkName(base); err != nil {
+		return place{}, err
+	}
+	return place{name: name, base: base, repo: repo, file: fileTag(base), marker: markerTag(base)}, nil
+}
+
+// escape writes [A-Za-z0-9.-] as it is and every other byte as _hh.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; isLiteral(c) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return b.String()
+}
+
+func unescape(s string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case isLiteral(c):
+			b.WriteByte(c)
+		case c == '_' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+			i += 2
+		default:
+			return "", false
+		}
+	}
+	return b.String(), true
+}
+
+func isLiteral(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-'
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c - 'a' + 10
+}
+
+func hash(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base32Lower.EncodeToString(sum[:])
+}
+
+func isHash(s string) bool {
+	b, err := base32Lower.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && base32Lower.EncodeToString(b) == s
+}

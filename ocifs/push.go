@@ -1,0 +1,191 @@
+package ocifs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// headBeforeBytes: a blob of that size is asked for before it is pushed; below it the question costs more than it saves.
+const headBeforeBytes = 256 << 10
+
+// pushAttempts is how often a push is tried as a whole. The transport retries single requests; this is for what it
+// cannot: bodies that cannot be rewound, tokens that expired in the middle, blobs that are gone.
+const pushAttempts = 4
+
+// opener gives a blob's bytes from the start, once for each try. A *bytes.Reader is what net/http can rewind by itself;
+// an io.Closer is closed afterwards.
+type opener func() (io.Reader, error)
+
+func bytesOpener(data []byte) opener {
+	return func() (io.Reader, error) { return bytes.NewReader(data), nil }
+}
+
+// pushBlob makes sure that repo holds the blob. One push of it at a time: parallel writers into a new repository all
+// want "{}".
+func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor, open opener) error {
+	key := presence{repo, desc.Digest}
+	leave, err := f.pushes.join(ctx, key)
+	if err != nil {
+		return failure(err, "push blob %s to %s", desc.Digest, repo)
+	}
+	defer leave()
+	if _, ok := f.present.get(key); ok {
+		return nil
+	}
+	r, err := f.repository(repo)
+	if err != nil {
+		return err
+	}
+	if desc.Size >= headBeforeBytes {
+		if ok, err := r.Blobs().Exists(r.scope(ctx), desc); err == nil && ok { // if the question fails, the push will say why
+			f.present.put(key, struct{}{}, 1)
+			return nil
+		}
+	}
+	err = f.attempt(ctx, func() error {
+		content, err := open()
+		if err != nil {
+			return err
+		}
+		if c, ok := content.(io.Closer); ok {
+			defer c.Close()
+		}
+		return r.Blobs().Push(r.scope(ctx), desc, content)
+	})
+	if err != nil {
+		return failure(err, "push blob %s to %s", desc.Digest, repo)
+	}
+	f.present.put(key, struct{}{}, 1)
+	return nil
+}
+
+// mountBlob makes sure that repo holds a blob that from holds: by reference if the registry can, else by its bytes.
+func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Descriptor) error {
+	if repo == from {
+		return nil
+	}
+	if _, ok := f.present.get(presence{repo, desc.Digest}); ok {
+		return nil
+	}
+	r, err := f.repository(repo)
+	if err != nil {
+		return err
+	}
+	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) { return f.openBlob(ctx, from, desc) })
+	if err == nil {
+		f.present.put(presence{repo, desc.Digest}, struct{}{}, 1)
+		return nil
+	}
+	if ctx.Err() != nil {
+		return failure(err, "mount blob %s from %s to %s", desc.Digest, from, repo)
+	}
+	return f.pushBlob(ctx, repo, desc, func() (io.Reader, error) { // refused, or lost on the way: Harbor says 401, others 404 or 405
+		return f.openBlob(ctx, from, desc)
+	})
+}
+
+// commit pushes the manifest of a to tag: the one step that makes a change visible. heal pushes the blobs again, for
+// the registry may have collected one that we knew to be there.
+func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal func() error) (*info, error) {
+	r, err := f.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)); err != nil {
+		return nil, err
+	}
+	compatible := f.compatible.Load()
+	desc, data, err := a.marshal(compatible)
+	if err != nil {
+		return nil, err
+	}
+	err = f.attempt(ctx, func() error {
+		err := r.pushManifest(ctx, desc, data, tag)
+		if status(err) == 0 || status(err) >= http.StatusInternalServerError {
+			return err
+		}
+		if hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeManifestInvalid, errcode.ErrorCodeBlobUnknown) {
+			f.forgetBlobs(repo, a)
+			if e := errors.Join(f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)), heal()); e != nil {
+				return e
+			}
+			return retry{err}
+		}
+		return err
+	})
+	if !compatible && status(err) == http.StatusBadRequest {
+		// GitLab knows a list of types and no others; the other form of the same manifest is in the list.
+		if d, compatibleData, e := a.marshal(true); e == nil && r.pushManifest(ctx, d, compatibleData, tag) == nil {
+			f.compatible.Store(true)
+			desc, data, err = d, compatibleData, nil
+		}
+	}
+	ref := reference{repo, tag}
+	if err != nil {
+		f.tags.forget(ref) // it may have arrived
+		f.lists.forget(reference{repo: repo})
+		return nil, failure(err, "push manifest %s to %s", tag, repo)
+	}
+	if t, known, fresh := f.tags.get(ref); !known || !fresh || t.digest == "" {
+		f.lists.forget(reference{repo: repo})
+	}
+	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
+	f.keepManifest(ctx, desc.Digest, data)
+	return f.decode(repo, tag, desc.Digest, data), nil
+}
+
+func (f *FS) forgetBlobs(repo string, a *artifact) {
+	f.present.drop(presence{repo, emptyBlob.Digest})
+	f.present.drop(presence{repo, a.props.Digest})
+	for _, l := range a.layers {
+		f.present.drop(presence{repo, l.Digest})
+	}
+}
+
+// retry marks an error as worth another try.
+type retry struct{ error }
+
+func (r retry) Unwrap() error { return r.error }
+
+// attempt calls do until it succeeds, fails for good, or has been tried pushAttempts times.
+func (f *FS) attempt(ctx context.Context, do func() error) error {
+	for n, pause := 1, 100*time.Millisecond; ; n, pause = n+1, 2*pause {
+		err := do()
+		if err == nil || n == pushAttempts || !worthRetry(err) {
+			return err
+		}
+		f.log.Debug("trying again", "attempt", n, "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (and then %w)", err, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// worthRetry says whether a failed push may succeed if it is repeated as a whole. 401 may be a token that expired
+// between the two requests of a push: the next try asks for a new one. oras-go and the transport have repeated the rest
+// of what can be repeated by itself.
+func worthRetry(err error) bool {
+	var known *Error
+	switch {
+	case errors.As(err, new(retry)):
+		return true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known):
+		return false
+	}
+	switch code := status(err); {
+	case code == 0, code >= http.StatusInternalServerError, code == http.StatusUnauthorized,
+		code == http.StatusRequestTimeout:
+		return true
+	}
+	return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid)
+}

@@ -1,0 +1,134 @@
+package ocifs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Open opens the content that i describes. It sends nothing; the first read does.
+func (f *FS) Open(ctx context.Context, name string, i fs.FileInfo) (fs.File, error) {
+	described, ok := i.(*info)
+	if !ok || described.IsDir() {
+		return nil, fmt.Errorf("open %s: it is no file of this tree: %w", name, fs.ErrInvalid)
+	}
+	return f.content(ctx, described), nil
+}
+
+func (f *FS) content(ctx context.Context, i *info) *content {
+	return &content{ctx: ctx, fs: f, info: i, open: make([]Blob, len(i.layers))}
+}
+
+// content reads a file's layers as one. It is an fs.File, an io.Seeker and an io.ReaderAt; one goroutine at a time,
+// also for ReadAt. It keeps the context of Open, because the interfaces of files have no other place for it.
+type content struct {
+	ctx    context.Context
+	fs     *FS
+	info   *info
+	open   []Blob // by layer, nil until needed
+	offset int64
+	closed bool
+}
+
+func (c *content) Stat() (fs.FileInfo, error) { return c.info, nil }
+
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.ReadAt(p[:min(int64(len(p)), max(0, c.info.size-c.offset))], c.offset)
+	c.offset += int64(n)
+	if n == 0 && err == nil && len(p) > 0 {
+		return 0, io.EOF
+	}
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+func (c *content) ReadAt(p []byte, offset int64) (n int, err error) {
+	if c.closed {
+		return 0, fs.ErrClosed
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("read %s at %d: %w", c.info.name, offset, fs.ErrInvalid)
+	}
+	start := int64(0)
+	for i, l := range c.info.layers {
+		if len(p) > n && offset >= start && offset < start+l.Size {
+			part := p[n : n+int(min(int64(len(p)-n), start+l.Size-offset))]
+			m, err := c.readLayer(i, l, part, offset-start)
+			n, offset = n+m, offset+int64(m)
+			if err != nil {
+				return n, err
+			}
+		}
+		start += l.Size
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readLayer fills part from offset in layer i, sequentially where reads follow each other: that is what an uncached
+// blob can be verified by.
+func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int64) (int, error) {
+	if c.open[i] == nil {
+		b, err := c.fs.openBlob(c.ctx, c.info.repo, l)
+		if err != nil {
+			return 0, failure(err, "read blob %s of %s", l.Digest, c.info.name)
+		}
+		c.open[i] = b
+	}
+	_, err := c.open[i].Seek(offset, io.SeekStart)
+	n := 0
+	if err == nil {
+		n, err = io.ReadFull(c.open[i], part)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // shorter than its descriptor: not the end of the file
+		err = fmt.Errorf("the blob ends at byte %d of %d", offset+int64(n), l.Size)
+	}
+	return n, failure(err, "read blob %s of %s", l.Digest, c.info.name)
+}
+
+func (c *content) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += c.offset
+	case io.SeekEnd:
+		offset += c.info.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek %s to %d: %w", c.info.name, offset, fs.ErrInvalid)
+	}
+	c.offset = offset
+	return offset, nil
+}
+
+func (c *content) Close() error {
+	if c.closed {
+		return fs.ErrClosed
+	}
+	c.closed = true
+	var errs []error
+	for _, b := range c.open {
+		if b != nil {
+			errs = append(errs, b.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openBlob opens a blob of repo through the blobs at hand.
+func (f *FS) openBlob(ctx context.Context, repo string, desc ocispec.Descriptor) (Blob, error) {
+	r, err := f.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	return f.blobs.Open(ctx, desc, func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+		return r.fetchBlob(ctx, desc, offset)
+	})
+}

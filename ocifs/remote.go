@@ -1,0 +1,207 @@
+package ocifs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+const (
+	tagPageSize      = 1000      // names asked for in one page of a tag list
+	maxManifestBytes = 4 << 20   // distribution-spec, "Pushing Manifests"
+	maxMetadataBytes = 128 << 20 // of one page; distribution 2.8 sends every list in one
+)
+
+// repository is one repository at the wire: what oras-go does, and the requests that it does not make.
+type repository struct {
+	*remote.Repository
+}
+
+// repository gives the client of the repository name. They are kept, since each carries what it has learnt.
+func (f *FS) repository(name string) (repository, error) {
+	if r, ok := f.repositories.get(name); ok {
+		return r, nil
+	}
+	opened, err := f.registry.Repository(context.Background(), name)
+	if err != nil {
+		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
+	}
+	r := repository{opened.(*remote.Repository)}
+	r.TagListPageSize = tagPageSize
+	r.MaxMetadataBytes = maxMetadataBytes
+	if err := r.SetReferrersCapability(true); err != nil { // we have no subjects, so there is no index to update
+		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
+	}
+	f.repositories.put(name, r, 1)
+	return r, nil
+}
+
+// do sends a request for which oras-go has no call. The caller closes the body. Tokens are asked for all actions at
+// once, which saves one for each kind of request.
+func (r repository) do(ctx context.Context, method, kind, reference string, header http.Header) (*http.Response, error) {
+	ctx = r.scope(ctx)
+	scheme := "https"
+	if r.PlainHTTP {
+		scheme = "http"
+	}
+	url := fmt.Sprintf("%s://%s/v2/%s/%s/%s", scheme, r.Reference.Host(), r.Reference.Repository, kind, reference)
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range header {
+		req.Header[key] = values
+	}
+	return r.Client.Do(req)
+}
+
+// scope asks that one token serve for everything that is done in this repository.
+func (r repository) scope(ctx context.Context) context.Context {
+	return auth.AppendRepositoryScope(ctx, r.Reference, auth.ActionPull, auth.ActionPush, auth.ActionDelete)
+}
+
+// errAbsent is the registry's answer that there is no such tag, manifest or repository: an answer in the registry's
+// own words, not just any 404 on the way to it (invariant 1).
+var errAbsent = errors.New("unknown to the registry")
+
+var manifestTypes = http.Header{"Accept": {strings.Join([]string{
+	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
+	"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+}, ", ")}}
+
+// fetchManifest gets the manifest under reference, a tag or a digest, and verifies it. errAbsent: there is none.
+func (r repository) fetchManifest(ctx context.Context, reference string) (digest.Digest, []byte, error) {
+	resp, err := r.do(ctx, http.MethodGet, "manifests", reference, manifestTypes)
+	if err != nil {
+		return "", nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", nil, absentOr(responseError(resp))
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxManifestBytes+1))
+	switch {
+	case err != nil:
+		return "", nil, err
+	case len(data) > maxManifestBytes:
+		return "", nil, fmt.Errorf("the manifest has more than %d bytes", maxManifestBytes)
+	case !json.Valid(data): // an error page with status 200
+		return "", nil, errors.New("the registry's answer is no manifest")
+	}
+	sum := digest.FromBytes(data)
+	want, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
+	if named, e := digest.Parse(reference); e == nil {
+		want, err = named, nil
+	}
+	if err == nil && want.Algorithm() == digest.Canonical && want != sum {
+		return "", nil, fmt.Errorf("the manifest has digest %s, not %s", sum, want)
+	}
+	return sum, data, nil
+}
+
+// headManifest asks for the manifest under a tag; zero if the registry does not say, or says that there is none: a
+// HEAD has no words, so an absence must be asked for by fetchManifest.
+func (r repository) headManifest(ctx context.Context, tag string) (tagged, error) {
+	resp, err := r.do(ctx, http.MethodHead, "manifests", tag, manifestTypes)
+	if err != nil {
+		return tagged{}, err
+	}
+	resp.Body.Close()
+	d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
+	if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength <= 0 {
+		return tagged{}, nil
+	}
+	return tagged{d, resp.ContentLength}, nil
+}
+
+// pushManifest pushes the manifest to tag, in one request.
+func (r repository) pushManifest(ctx context.Context, desc ocispec.Descriptor, data []byte, tag string) error {
+	return r.Manifests().PushReference(r.scope(ctx), desc, bytes.NewReader(data), tag)
+}
+
+// deleteManifest asks to delete a tag or a digest. errAbsent: there was none.
+func (r repository) deleteManifest(ctx context.Context, reference string) error {
+	resp, err := r.do(ctx, http.MethodDelete, "manifests", reference, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusAccepted, http.StatusOK, http.StatusNoContent:
+		return nil
+	}
+	return absentOr(responseError(resp))
+}
+
+// listTags gives all tags, in the registry's order. A repository that does not exist has none.
+func (r repository) listTags(ctx context.Context) ([]string, error) {
+	tags := []string{}
+	err := r.Tags(r.scope(ctx), "", func(page []string) error {
+		tags = append(tags, page...)
+		return nil
+	})
+	if err = absentOr(err); errors.Is(err, errAbsent) && len(tags) == 0 {
+		return tags, nil
+	}
+	return tags, err
+}
+
+// fetchBlob opens the bytes of a blob from offset to its end. What comes is not verified here.
+func (r repository) fetchBlob(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
+	var header http.Header
+	if offset > 0 {
+		header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", offset, desc.Size-1)}}
+	}
+	resp, err := r.do(ctx, http.MethodGet, "blobs", desc.Digest.String(), header)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusPartialContent && offset > 0:
+		if got := resp.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", offset)) {
+			resp.Body.Close()
+			return nil, fmt.Errorf("asked for bytes from %d, the registry sends %q", offset, got)
+		}
+		return resp.Body, nil
+	case resp.StatusCode == http.StatusOK: // all of it: some registries have no ranges
+		if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
+			resp.Body.Close()
+			return nil, fmt.Errorf("skip to byte %d: %w", offset, err)
+		}
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	return nil, responseError(resp)
+}
+
+// responseError makes of an unexpected answer the error that oras-go makes of its own.
+func responseError(resp *http.Response) error {
+	e := &errcode.ErrorResponse{Method: resp.Request.Method, URL: resp.Request.URL, StatusCode: resp.StatusCode}
+	var body struct {
+		Errors errcode.Errors `json:"errors"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 8<<10)).Decode(&body) == nil {
+		e.Errors = body.Errors
+	}
+	return e
+}
+
+// absentOr turns a 404 in the registry's own words into errAbsent.
+func absentOr(err error) error {
+	var resp *errcode.ErrorResponse
+	if errors.As(err, &resp) && resp.StatusCode == http.StatusNotFound && len(resp.Errors) > 0 {
+		return errAbsent
+	}
+	return err
+}
