@@ -117,7 +117,7 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 			if e := errors.Join(f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)), heal()); e != nil {
 				return e
 			}
-			return retry{err}
+			return again{err}
 		}
 		return err
 	})
@@ -150,10 +150,10 @@ func (f *FS) forgetBlobs(repo string, a *artifact) {
 	}
 }
 
-// retry marks an error as worth another try.
-type retry struct{ error }
+// again marks an error as worth another try.
+type again struct{ error }
 
-func (r retry) Unwrap() error { return r.error }
+func (a again) Unwrap() error { return a.error }
 
 // attempt calls do until it succeeds, fails for good, or has been tried pushAttempts times.
 func (f *FS) attempt(ctx context.Context, do func() error) error {
@@ -177,7 +177,7 @@ func (f *FS) attempt(ctx context.Context, do func() error) error {
 func worthRetry(err error) bool {
 	var known *Error
 	switch {
-	case errors.As(err, new(retry)):
+	case errors.As(err, new(again)):
 		return true
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known):
 		return false

@@ -1,0 +1,73 @@
+// Package embedded is the registry that ocidav brings along: CNCF distribution v3 in this process, on a data directory.
+//
+// # Why this one
+//
+// It is the one embeddable registry whose state is on the disk when it has answered (fsync before every rename that
+// publishes something), where a tag is written in constant time however many its repository has, and which has all
+// that a drive asks for: deletion by tag, ranges, pages, mounts, chunked uploads. Layouts that keep one index per
+// repository rewrite it with every push, and the others keep manifests in memory only. The price is some 16 MB in the
+// binary; the build tag noembed leaves it out, and Open then says so.
+//
+// # How it is reached
+//
+// A [Registry] is an http.Handler, for a listener that shows the drive's content to other OCI clients, and
+// [Registry.Transport] is an http.RoundTripper that calls the same handler in this process: no socket, no port, no
+// copy of the content on the way. An OCI client addresses it as the registry [Host] over plain HTTP. Locations of
+// uploads are relative, so each client comes back by the way that it came.
+//
+// Whoever pushes or deletes, on either way, [Options.Changed] hears of it before the answer is out: what a cache
+// knows about names is never older than what a client was told.
+//
+// # The directory
+//
+//	docker/registry/v2/   the registry's tree, as any stock distribution registry writes and reads it: serve it with
+//	                      `registry:3` on the same directory, or put the tree of such a registry here
+//	ocidav.lock           held (flock) while a process has the directory open
+//	ocidav.secret         signs the state of uploads, so that one begun before a restart can go on after it
+//
+// One process at a time: [Open] refuses a directory that another one has, in one line. File systems that ignore the
+// case of names are refused too: tags are directories there, and the files A and a must not become one. (Make a
+// case-sensitive volume, or name an external registry.) Every tag costs about 8 inodes and 4 KiB blocks: 10,000
+// files are some 140,000 inodes and 560 MB besides their content, so a large drive needs a file system that makes
+// inodes as it needs them (XFS, btrfs, ZFS) or was made with many.
+//
+// # What survives
+//
+// A blob is written beside its place, synced and renamed into it; manifests, links and tags likewise, with a sync of
+// the directory after the rename. A kill of the process at any moment loses nothing that was acknowledged and leaves
+// nothing torn. It can leave: upload directories (removed after a week), *.tmp files, and a tag whose link was not
+// yet written, which is listed but absent when asked for. A power loss can cost, besides, the directory entry of a
+// blob that was acknowledged within the last seconds: its new parent directory is not synced by the registry. The
+// manifest is then there and its content is not, which reads as a failure and never as an empty file.
+//
+// Content is never freed here. The registry's garbage collection needs the directory for itself.
+package embedded
+
+import (
+	"errors"
+	"log/slog"
+)
+
+// Host is the host name under which [Registry.Transport] is addressed, over plain HTTP. It is in no DNS.
+const Host = "embedded"
+
+// Options are what Open can be told. The zero value is useful.
+type Options struct {
+	// Log gets what the registry has to say: failures at Warn, all else at Debug. Nil: nothing is logged.
+	//
+	// The registry's library logs through one logger for the whole process, the standard logger of logrus. The first
+	// Open takes it over, for good; nothing else in a process that uses this package should log with it.
+	Log *slog.Logger
+
+	// Changed is called after every push or deletion of a manifest, from whichever side it came, with the repository
+	// and the reference, tag or digest, that the request had. It has returned before the answer goes out. A deletion
+	// by digest also removes every tag of the repository on that digest, and the call does not say which.
+	//
+	// It is also called where it is not known whether something changed (5xx, panic), and not where the registry
+	// refused (4xx). It is called on many goroutines at once, possibly after the context of the request that caused
+	// it has ended, and must not call the registry.
+	Changed func(repository, reference string)
+}
+
+// errClosed is the end of every request that Close found running, and of those that come after it.
+var errClosed = errors.New("embedded registry is closed")

@@ -1,0 +1,39 @@
+//go:build noembed
+
+package embedded
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Registry has no values in a binary that was built with the tag noembed.
+type Registry struct{}
+
+// Open returns an error: this binary has no registry.
+func Open(dir string, o Options) (*Registry, error) {
+	return nil, errors.New("this ocidav was built without the embedded registry: name one with --registry")
+}
+
+// ServeHTTP answers 503.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	http.Error(w, errClosed.Error(), http.StatusServiceUnavailable)
+}
+
+// Transport fails every request.
+func (r *Registry) Transport() http.RoundTripper { return closedTransport{} }
+
+// Host is the constant of the same name.
+func (r *Registry) Host() string { return Host }
+
+// Close does nothing.
+func (r *Registry) Close() error { return nil }
+
+type closedTransport struct{}
+
+func (closedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, errClosed
+}
