@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -130,7 +131,7 @@ func parse(tag string, data []byte) artifact {
 		return artifact{}
 	}
 	for _, l := range m.Layers {
-		if l.Digest.Validate() != nil || l.Size < 0 {
+		if l.Digest.Validate() != nil || l.Size < 0 || l.Size > math.MaxInt64/int64(len(m.Layers)) {
 			return artifact{}
 		}
 	}
