@@ -52,8 +52,8 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 			return from, to, nil, fmt.Errorf("the root is neither copied, moved nor replaced: %w", fs.ErrInvalid)
 		}
 	}
-	if strings.HasPrefix(dst, src+"/") || strings.HasPrefix(src, dst+"/") {
-		return from, to, nil, fmt.Errorf("%s and %s lie one within the other: %w", src, dst, fs.ErrInvalid)
+	if src == dst || strings.HasPrefix(dst, src+"/") || strings.HasPrefix(src, dst+"/") {
+		return from, to, nil, fmt.Errorf("%s and %s are one, or one within the other: %w", src, dst, fs.ErrInvalid)
 	}
 	if from, err = f.layout.place(src); err != nil {
 		return from, to, nil, err

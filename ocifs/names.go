@@ -20,6 +20,7 @@ const (
 	maxNameBytes       = 255
 	maxTagBytes        = 128
 	maxRepositoryBytes = 255
+	maxComponentBytes  = 128 // of a directory's name as it is: longer ones are hashed, or few would fit in a repository name
 )
 
 // Prefixes of the tags that are not a file's name as it is. Tags "_x." for every other letter x are reserved.
@@ -123,7 +124,7 @@ func tagOf(name string, kind tagKind) string {
 // component gives the repository path component of the directory name.
 func component(name string) string {
 	name = norm.NFC.String(name)
-	if plainComponent.MatchString(name) && !strings.HasPrefix(name, "x.") && !reservedComponents[name] {
+	if len(name) <= maxComponentBytes && plainComponent.MatchString(name) && !strings.HasPrefix(name, "x.") && !reservedComponents[name] {
 		return name
 	}
 	const slugBytes, hashBytes = 32, 10

@@ -3,7 +3,6 @@ package ocifs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,8 +26,8 @@ type spool struct {
 
 // receive reads r to its end, in parts of partSize bytes at most. If r fails, its error is in the error's chain as it is;
 // a failure of the local disk is classified.
-func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir string) (s *spool, err error) {
-	s = &spool{}
+func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir string) (_ *spool, err error) {
+	s := &spool{}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -53,7 +52,7 @@ func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir str
 		}
 		n, err := r.Read(buf)
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF: // the end, and nothing that merely wraps it
 			done = true
 		case err != nil:
 			return nil, fmt.Errorf("receive content: %w", err)

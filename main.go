@@ -1,0 +1,470 @@
+// Ocidav serves an OCI registry as a WebDAV drive: directories are repositories, files are artifacts.
+//
+// This file is the plan of the house. serve reads from the top: the registry, the cache before it, the tree in it, and
+// the WebDAV handler on the tree; no other package knows all of them (imports_test.go holds the table). Flags become a
+// config here and nothing below knows of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"ocidav/cache"
+	"ocidav/davfs"
+	"ocidav/ocifs"
+	"ocidav/ocifs/embedded"
+)
+
+var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
+
+const (
+	pingTimeout       = 15 * time.Second
+	drainTimeout      = 30 * time.Second // for requests that run when SIGTERM comes
+	readHeaderTimeout = 30 * time.Second
+	idleTimeout       = 5 * time.Minute
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// run is the program: 0 for success, 2 for a bad command line, 1 for anything else, with one line of reason on stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := newApp(stdout, stderr).RunContext(ctx, args)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "ocidav: %v\n", err)
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	onUsageError := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	return &cli.App{
+		Name: "ocidav", Usage: "a WebDAV drive on an OCI registry", Version: version(),
+		Writer: stdout, ErrWriter: stderr, HideVersion: true, OnUsageError: onUsageError,
+		ExitErrHandler: func(*cli.Context, error) {}, // run prints and decides
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage("there is no command %q; see ocidav help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			{
+				Name: "serve", Usage: "serve the drive until SIGTERM", OnUsageError: onUsageError, Flags: serveFlags(),
+				Description: "Without --registry the drive is on a registry of its own in --data, which --registry-listen shows to others.",
+				Action: func(c *cli.Context) error {
+					cfg, err := newConfig(c)
+					if err != nil {
+						return err
+					}
+					return serve(c.Context, cfg, stderr)
+				},
+			},
+			{
+				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
+				Flags:  []cli.Flag{listenFlag(), prefixFlag()},
+				Action: func(c *cli.Context) error { return health(c.Context, c.String("listen"), c.String("prefix")) },
+			},
+			{
+				Name: "version", Usage: "print the version",
+				Action: func(*cli.Context) error { _, err := fmt.Fprintln(stdout, "ocidav", version()); return err },
+			},
+		},
+	}
+}
+
+func listenFlag() cli.Flag {
+	return &cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", Usage: "`ADDRESS` of the drive; port 0 picks one", EnvVars: env("listen")}
+}
+
+func prefixFlag() cli.Flag {
+	return &cli.StringFlag{Name: "prefix", Value: "/", Usage: "URL `PATH` of the drive", EnvVars: env("prefix")}
+}
+
+func serveFlags() []cli.Flag {
+	text := func(name, value, help string) cli.Flag {
+		return &cli.StringFlag{Name: name, Value: value, Usage: help, EnvVars: env(name)}
+	}
+	size := func(name string, value byteSize, help string) cli.Flag {
+		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
+	}
+	return []cli.Flag{
+		listenFlag(),
+		text("registry", "", "`REF` of the drive's root, [http://]host[:port][/prefix]; none: the embedded registry"),
+		text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry"),
+		text("registry-listen", "", "`ADDRESS` that shows the embedded registry to OCI clients"),
+		text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way"),
+		size("cache-size", 10<<30, "`BYTES` that the cache may take; 0 turns it off"),
+		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
+			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
+		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
+		prefixFlag(),
+		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
+		text("registry-config", "", "docker configuration `FILE` with credentials; none: docker's own place"),
+		text("registry-username", "", "`USER` at the registry"),
+		text("registry-password-file", "", "`FILE` that holds the password"),
+		text("log-level", "info", "debug, info, warn or error"),
+		text("log-format", "text", "text or json"),
+	}
+}
+
+func env(flag string) []string {
+	return []string{"OCIDAV_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+// defaultDir is ocidav's directory under the XDG base directory, which is under the home directory by default.
+func defaultDir(variable string, under ...string) string {
+	base := os.Getenv(variable)
+	if !filepath.IsAbs(base) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(append([]string{home}, under...)...)
+	}
+	return filepath.Join(base, "ocidav")
+}
+
+// config is the command line, checked.
+type config struct {
+	listen, prefix      string
+	readOnly            bool
+	host, root          string // of the registry; no host is the embedded one
+	plainHTTP           bool
+	data, registryShown string
+	cacheDir            string
+	cacheSize, partSize int64
+	freshness           time.Duration
+	credential          auth.CredentialFunc
+	logLevel            slog.Level
+	logJSON             bool
+}
+
+func newConfig(c *cli.Context) (config, error) {
+	cfg := config{
+		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"),
+		data: c.String("data"), registryShown: c.String("registry-listen"),
+		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
+		freshness: c.Duration("freshness"), logJSON: c.String("log-format") == "json",
+	}
+	if c.Args().Present() {
+		return cfg, usage("serve takes flags only, not %q", c.Args().First())
+	}
+	for _, flag := range []string{"listen", "registry-listen"} {
+		if address := c.String(flag); address != "" {
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return cfg, usage("--%s %s: %v", flag, address, err)
+			}
+		}
+	}
+	if err := cfg.logLevel.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return cfg, usage("--log-level %s: want debug, info, warn or error", c.String("log-level"))
+	}
+	switch {
+	case !cfg.logJSON && c.String("log-format") != "text":
+		return cfg, usage("--log-format %s: want text or json", c.String("log-format"))
+	case cfg.freshness < 0:
+		return cfg, usage("--freshness %s: want zero or more", cfg.freshness)
+	case cfg.partSize < 1<<20:
+		return cfg, usage("--part-size %s: want 1MiB or more", c.Generic("part-size"))
+	case cfg.cacheDir == "":
+		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
+	}
+	ref := c.String("registry")
+	if ref == "" {
+		if cfg.data == "" {
+			return cfg, usage("--data: there is no home directory to put it in, name one")
+		}
+		return cfg, nil
+	}
+	if cfg.registryShown != "" {
+		return cfg, usage("--registry-listen shows the embedded registry, and with --registry there is none")
+	}
+	var err error
+	if cfg.host, cfg.root, cfg.plainHTTP, err = ocifs.ParseReference(ref); err != nil {
+		return cfg, usage("--registry: %v", err)
+	}
+	cfg.credential, err = newCredential(cfg.host, c.String("registry-username"), c.String("registry-password-file"), c.String("registry-config"))
+	return cfg, err
+}
+
+// newCredential says how to log in at host: as user with the password in a file, or as docker's configuration says,
+// helpers included.
+func newCredential(host, user, passwordFile, dockerConfig string) (auth.CredentialFunc, error) {
+	if (user == "") != (passwordFile == "") {
+		return nil, usage("--registry-username and --registry-password-file go together")
+	}
+	if user != "" {
+		password, err := os.ReadFile(passwordFile)
+		if err != nil {
+			return nil, usage("--registry-password-file: %v", err)
+		}
+		return auth.StaticCredential(host, auth.Credential{Username: user, Password: strings.TrimRight(string(password), "\r\n")}), nil
+	}
+	if dockerConfig == "" {
+		store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("docker configuration: %w", err)
+		}
+		return credentials.Credential(store), nil
+	}
+	if _, err := os.Stat(dockerConfig); err != nil { // the store would take it for empty
+		return nil, usage("--registry-config: %v", err)
+	}
+	store, err := credentials.NewStore(dockerConfig, credentials.StoreOptions{})
+	if err != nil {
+		return nil, usage("--registry-config %s: %v", dockerConfig, err)
+	}
+	return credentials.Credential(store), nil
+}
+
+// serve builds the drive, serves until ctx ends, and lets what runs then come to its end.
+func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
+	log := newLog(cfg, stderr)
+	fmt.Fprintf(stderr, "ocidav %s\n", version())
+
+	spool := filepath.Join(cfg.cacheDir, "spool")
+	if err := os.MkdirAll(spool, 0o700); err != nil {
+		return fmt.Errorf("cache directory: %w", err)
+	}
+	blobs, err := cache.New(cache.Options{Dir: cfg.cacheDir, MaxBytes: cfg.cacheSize, Log: log})
+	if err != nil {
+		return err
+	}
+	defer blobs.Close()
+
+	var tree *ocifs.FS
+	var reg *embedded.Registry
+	host, plainHTTP, freshness, transport := cfg.host, cfg.plainHTTP, cfg.freshness, http.RoundTripper(ocifs.NewTransport())
+	if cfg.host == "" {
+		reg, err = embedded.Open(cfg.data, embedded.Options{Log: log, Changed: func(repo, ref string) { tree.Changed(repo, ref) }})
+		if err != nil {
+			return err
+		}
+		defer reg.Close()
+		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
+		freshness = math.MaxInt64 // it tells of every change
+	}
+	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
+	if err != nil {
+		return err
+	}
+	tree, err = ocifs.New(ocifs.Options{
+		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize, SpoolDir: spool, Log: log,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	drive := &davfs.Handler{Tree: tree, Prefix: cfg.prefix, ReadOnly: cfg.readOnly, Log: log}
+
+	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := ocifs.Ping(pingCtx, client); err != nil {
+		return err
+	}
+	var servers servers
+	defer func() { err = errors.Join(err, servers.drain()) }()
+	if reg == nil {
+		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
+	} else {
+		fmt.Fprintf(stderr, "registry embedded, in %s\n", cfg.data)
+		if cfg.registryShown != "" {
+			address, err := servers.start(cfg.registryShown, reg, log)
+			if err != nil {
+				return err
+			}
+			warnOpen(log, "registry", address)
+			fmt.Fprintf(stderr, "registry also at http://%s/v2/\n", address)
+		}
+	}
+	fmt.Fprintf(stderr, "cache %s, at most %s\n", cfg.cacheDir, byteSize(cfg.cacheSize))
+	address, err := servers.start(cfg.listen, drive, log)
+	if err != nil {
+		return err
+	}
+	warnOpen(log, "drive", address)
+	fmt.Fprintf(stderr, "serving http://%s%s\n", address, strings.TrimSuffix(cfg.prefix, "/")+"/")
+	select {
+	case <-ctx.Done():
+		log.Info("stopping, requests in flight have time to finish", "seconds", drainTimeout.Seconds())
+		return nil
+	case err := <-servers.failed():
+		return err
+	}
+}
+
+func (c config) reference() string {
+	scheme := "https"
+	if c.plainHTTP {
+		scheme = "http"
+	}
+	return scheme + "://" + path.Join(c.host, c.root)
+}
+
+func newLog(cfg config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.logLevel}
+	if cfg.logJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// warnOpen says that what answers at address knows no passwords, unless only this machine can reach it.
+func warnOpen(log *slog.Logger, what string, address net.Addr) {
+	if a, err := netip.ParseAddrPort(address.String()); err != nil || !a.Addr().IsLoopback() {
+		log.Warn("everybody who reaches this address can read and write", "what", what, "address", address.String())
+	}
+}
+
+// servers are the listeners of one process.
+type servers struct {
+	list []*http.Server
+	errs chan error
+}
+
+// start listens on address and serves h there.
+func (s *servers) start(address string, h http.Handler, log *slog.Logger) (net.Addr, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	s.list = append(s.list, server)
+	errs := s.failed()
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			errs <- err
+		}
+	}()
+	return l.Addr(), nil
+}
+
+func (s *servers) failed() chan error {
+	if s.errs == nil {
+		s.errs = make(chan error, 2)
+	}
+	return s.errs
+}
+
+// drain ends the servers, the drive first: what runs has drainTimeout to finish, then connections are cut.
+func (s *servers) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	for i := len(s.list) - 1; i >= 0; i-- {
+		if err := s.list[i].Shutdown(ctx); err != nil {
+			s.list[i].Close()
+			return fmt.Errorf("requests were cut after %s: %w", drainTimeout, err)
+		}
+	}
+	return nil
+}
+
+// health asks the drive on this machine that listens on the port of address.
+func health(ctx context.Context, address, prefix string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return usage("--listen %s: %v", address, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	url := "http://" + net.JoinHostPort("127.0.0.1", port) + path.Clean("/"+prefix)
+	req, err := http.NewRequestWithContext(ctx, http.MethodOptions, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the drive answers %s", resp.Status)
+	}
+	return nil
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// byteSize is a flag's number of bytes: 1048576, 1MiB, 1.5GiB, 10GB.
+type byteSize int64
+
+var sizeUnits = []struct {
+	name  string
+	bytes float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{"B", 1},
+}
+
+// Set implements flag.Value.
+func (b *byteSize) Set(s string) error {
+	number, factor := strings.TrimSpace(s), 1.0
+	for _, u := range sizeUnits {
+		if n := len(number) - len(u.name); n > 0 && strings.EqualFold(number[n:], u.name) {
+			number, factor = strings.TrimSpace(number[:n]), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(n >= 0) || n*factor > math.MaxInt64/2 {
+		return fmt.Errorf("%q is no size: want a number of bytes, or one with KiB, MiB, GiB or TiB", s)
+	}
+	*b = byteSize(n * factor)
+	return nil
+}
+
+// String writes the largest unit that fits without a fraction.
+func (b byteSize) String() string {
+	for i := 3; i >= 0; i-- {
+		if unit := int64(sizeUnits[i].bytes); b > 0 && int64(b)%unit == 0 {
+			return strconv.FormatInt(int64(b)/unit, 10) + sizeUnits[i].name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + "B"
+}
+
+func (b *byteSize) bytes() int64 { return int64(*b) }
