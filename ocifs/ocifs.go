@@ -1,0 +1,90 @@
+// Package ocifs keeps a tree of directories and files in an OCI registry. A directory is a repository, a file is a tag
+// in it, and the content is the layers of the manifest under the tag, so that
+//
+//	oras pull HOST/PREFIX/a/b:report.pdf
+//
+// gives the file /a/b/report.pdf of the drive HOST/PREFIX. Nothing but the registry holds state that matters. [FS] is
+// the tree; its methods are those of davfs.Tree, which this package does not import.
+//
+// # Invariants
+//
+//   - A failure is never an absence. A name is absent if the registry says so in its own words (a 404 with an error
+//     body); every other trouble is an [Error] with a class. errors.go, remote.go
+//   - Nothing is visible before it is whole: blobs, then the manifest, then nothing more. The manifest is pushed by its
+//     tag in one request, and that request is the change. push.go
+//   - No error after a successful commit: what is tidied up afterwards may fail in silence. write.go
+//   - Names are asked, digests are kept. What the registry says about a name is good for Options.Freshness; what is
+//     named by its digest is good for ever. answers.go
+//   - What was described is what is read: a FileInfo carries its manifest, and Open goes by it. info.go, read.go
+//   - One mutation, one tag: a registry has no compare-and-swap, so nothing that two writers share is read, modified and
+//     written back. Within a process names are locked; between processes the last one wins, whole. locks.go
+//   - Every wait ends with its context, and memory is bounded by constants and options, never by a size of the tree;
+//     only a listing needs memory for its own members. fs.go, recent.go, spool.go
+//
+// # Names
+//
+// The prefix is the repository of the root, or x.root where there is none. Names are compared in Unicode NFC; the first
+// spelling is kept in the manifest and shown.
+//
+// A file's tag is its name, if that is a tag by the specification and neither begins with "_." or "_X." (X a letter)
+// nor looks like a digest (sha256-HEX, the referrers tags of older registries). Any other name is escaped: "_." and then
+// [A-Za-z0-9.-] as they are, every other byte as _hh. What is then longer than 128 characters is "_h." and the SHA-256
+// of the name in lower-case base32; the name itself is in the manifest.
+//
+// A directory's path component is its name, if that has at most 128 characters, is a component by the strictest
+// registries ([a-z0-9]+ joined by single . _ -), does not begin with "x." and is none of the words in registries' own
+// routes (blobs, manifests, tags, uploads, referrers, index.json, oci-layout). Any other is x.SLUG.HASH: a readable slug
+// of at most 32 characters, left out with its dot if nothing is left of the name, and the first 10 characters of the
+// SHA-256 of the name in lower-case base32. A repository name with the registry's host has 255 characters at most;
+// what does not fit is refused.
+//
+// A directory exists because of its marker, the tag "_d." and the escaped name in its parent's repository ("_e." and the
+// hash if that is too long). Tags "_X." with any other letter are reserved and not shown, and so are components "x."
+// that are no hashes. names.go
+//
+// # Artifacts
+//
+// All that is written is an OCI image manifest with the empty config "{}":
+//
+//	artifactType   application/vnd.ocidav.file.v1, …directory.v1 (a marker) or …tombstone.v1 (reads as absent)
+//	config         the empty descriptor, or the dead properties (application/vnd.ocidav.properties.v1+json, 64 KiB at
+//	               most): a sorted list of {space, name, lang, xml}
+//	layers         the content as application/octet-stream with its name as org.opencontainers.image.title. Content
+//	               longer than Options.PartSize is several layers in order, titled NAME.part0001 and so on. Nothing to
+//	               hold is the empty descriptor without a title, since some registries refuse blobs of no bytes
+//	annotations    org.opencontainers.image.created = modification time (RFC 3339, nanoseconds), vnd.ocidav.birthtime,
+//	               vnd.ocidav.name, vnd.ocidav.content-type, vnd.ocidav.size = 0 for an empty file,
+//	               vnd.ocidav.digest = digest of the whole content if it has several layers,
+//	               vnd.ocidav.write-id = random, so that no two writes share a manifest while blobs are shared
+//
+// A registry that only takes listed types (GitLab) gets the compatible form: no artifactType, the config type
+// application/vnd.unknown.config.v1+json, and the own type in the annotation vnd.ocidav.type. It is tried when the first
+// form is refused. Both are read everywhere, and any later version reads what an earlier one wrote (testdata holds one
+// of each).
+//
+// Others' artifacts: a tag whose single layer's title is the name that the tag spells is shown as a file, and written
+// to as one. All else is neither shown nor touched: a name whose tag is somebody's artifact cannot be taken, and a
+// directory that holds one can be removed, which leaves the artifact, but not moved. artifact.go
+//
+// # Directories
+//
+// A name is reachable only through the markers of all its ancestors. Mkdir clears what an earlier directory of that name
+// left behind and then puts the marker. RemoveAll takes the marker away first, and all is gone; the members follow, and
+// what a crash leaves is an orphan that nobody sees until it is cleared. Copy and Rename bring all members to the new
+// place before they put its marker, and Rename then takes the old marker away. So a directory is there with all its
+// members or not there, at every moment and after every crash. A marker outranks a file of the same name, which lets
+// one take the other's place in one step. Only where a directory takes another directory's place is there a moment with
+// neither, because both live in one repository; the source is whole then. copy.go
+//
+// # Removal
+//
+// A tag is deleted by DELETE if the registry has that; else a tombstone is put on it and deleted by its digest; else
+// the tombstone stays. The first way that works is remembered. The manifest's own digest is never deleted, and blobs
+// never: somebody's tag may share them. remove.go
+//
+// # Uploads
+//
+// Content of at most 1 MiB waits in memory, longer content in an unlinked file, until the manifest is acknowledged, so
+// that any failure on the way is retried without the client: single requests by the transport, pushes as a whole by
+// push.go. MANIFEST_BLOB_UNKNOWN, the registry having collected a blob that we knew to be there, heals itself.
+package ocifs
