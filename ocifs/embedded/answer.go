@@ -140,6 +140,8 @@ func (a *answer) finish(failure, body error) {
 	switch {
 	case failure != nil:
 		a.err = failure
+	case a.gone != nil: // something may not have been written
+		a.err = a.gone
 	case body != nil && a.status >= 400: // it is the client that has failed, not the registry
 		a.err = fmt.Errorf("read request body: %w", body)
 	case !a.bodiless() && a.written < a.length:
@@ -162,10 +164,10 @@ func (a *answer) finish(failure, body error) {
 func (a *answer) response(req *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.status == 0 || a.gone != nil && a.err == nil {
-		if a.gone != nil {
-			return nil, a.gone
-		}
+	switch {
+	case a.gone != nil:
+		return nil, a.gone
+	case a.status == 0:
 		return nil, a.err
 	}
 	r := &http.Response{

@@ -19,7 +19,10 @@ func changedManifest(req *http.Request) (repository, reference string, ok bool) 
 		return "", "", false
 	}
 	reference = path[i+len("/manifests/"):]
-	return path[:i], reference, reference != ""
+	if reference == "" || strings.Contains(reference, "/") { // /v2/a/manifests/b/blobs/uploads/ID is none
+		return "", "", false
+	}
+	return path[:i], reference, true
 }
 
 // An announcer calls announce before the header of an answer goes out, unless the answer is a refusal.

@@ -65,7 +65,7 @@ type Options struct {
 	//
 	// It is also called where it is not known whether something changed (5xx, panic), and not where the registry
 	// refused (4xx). It is called on many goroutines at once, possibly after the context of the request that caused
-	// it has ended, and must not call the registry.
+	// it has ended, and must return soon.
 	Changed func(repository, reference string)
 }
 

@@ -65,10 +65,8 @@ func Open(dir string, o Options) (*Registry, error) {
 // begun a week ago, once a day, until ctx is done; and one idle goroutine for event listeners, of which there are
 // none, for as long as the process lives, because the library has no way to stop it.
 func newApp(ctx context.Context, d directory) (app *handlers.App, err error) {
-	ctx, cancel := context.WithCancel(ctx)
 	defer func() { // it panics on whatever it does not like
 		if p := recover(); p != nil {
-			cancel()
 			err = fmt.Errorf("start the embedded registry: %v", p)
 		}
 	}()

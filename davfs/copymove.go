@@ -1,0 +1,110 @@
+package davfs
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"path"
+	"time"
+)
+
+// prepareCopyMove settles all that the engine finds out too late, when it has removed the target, or not at all.
+func (h *Handler) prepareCopyMove(r *http.Request, rq *request, host string) error {
+	dst, err := h.destination(r.Header.Get("Destination"), host)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Destination", h.href(dst))
+	rq.dst, rq.keep = dst, r.Header.Get("Overwrite") == "F"
+
+	// Onto itself is forbidden by RFC 4918 sections 9.8.5 and 9.9.4. Onto an ancestor would replace the source along
+	// with its ancestor, into a descendant would never end; the engine does the first and tries the second.
+	if within(dst, rq.name) || within(rq.name, dst) {
+		return refuse(http.StatusForbidden, "The destination is the source, contains it or lies within it.")
+	}
+	src, err := rq.stat(rq.name)
+	if err != nil {
+		return err
+	}
+	if src.IsDir() {
+		rq.flat = r.Header.Get("Depth") == "0"
+	} else {
+		r.Header.Del("Depth") // it speaks of collections only
+	}
+
+	_, err = rq.stat(dst)
+	if err == nil {
+		if rq.keep {
+			return errOverwrite
+		}
+		return nil
+	}
+	if !isAbsent(err) {
+		return err
+	}
+	parent, err := rq.stat(path.Dir(dst))
+	if isAbsent(err) || err == nil && !parent.IsDir() {
+		return errNoParent
+	}
+	return err
+}
+
+// destination reads the Destination header (RFC 4918 section 10.3).
+func (h *Handler) destination(s, host string) (string, error) {
+	u, err := url.Parse(s)
+	if s == "" || err != nil {
+		return "", refuse(http.StatusBadRequest, "The Destination header is missing or not a URL.")
+	}
+	if u.Host != "" && !sameHost(u, host) {
+		return "", refuse(http.StatusBadGateway, "The destination is on another server.")
+	}
+	name, err := h.nameOf(u)
+	if r, ok := err.(*refusal); ok && r.code == http.StatusNotFound {
+		return "", refuse(http.StatusBadGateway, "The destination is not on this drive.")
+	}
+	return name, err
+}
+
+// copyDir is the COPY of a directory, whole: the engine calls it by Mkdir and then sees no members to go on with.
+func (rq *request) copyDir(ctx context.Context) error {
+	if rq.flat {
+		return rq.copyFlat(ctx)
+	}
+	_, err := rq.tree.Copy(ctx, rq.name, rq.dst, rq.check)
+	return err
+}
+
+// copyFlat is COPY with Depth 0: a directory with the properties of the source and no members (RFC 4918 section
+// 9.8.3). The tree has no such operation. It is made beside its place if it cannot be made there in one step, so that a
+// target is replaced and not removed first.
+func (rq *request) copyFlat(ctx context.Context) error {
+	fi, err := rq.stat(rq.name)
+	if err != nil {
+		return err
+	}
+	props, err := rq.deadProps(ctx, rq.name, fi)
+	if err != nil {
+		return err
+	}
+	if _, err := rq.stat(rq.dst); isAbsent(err) && len(props) == 0 {
+		rq.check(nil)
+		return rq.tree.Mkdir(ctx, rq.dst)
+	}
+	beside := path.Join(path.Dir(rq.dst), ".ocidav-"+rand.Text())
+	if err := rq.tree.Mkdir(ctx, beside); err != nil {
+		return err
+	}
+	if len(props) > 0 {
+		err = rq.tree.PatchProps(ctx, beside, props, nil)
+	}
+	if err == nil {
+		err = rq.tree.Rename(ctx, beside, rq.dst, rq.check)
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		rq.tree.RemoveAll(ctx, beside, nil)
+	}
+	return err
+}

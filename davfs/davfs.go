@@ -1,0 +1,233 @@
+// Package davfs serves any [Tree] of directories and files as WebDAV (RFC 4918, class 1 and 2).
+//
+// # Shape
+//
+//	request -> Handler -> golang.org/x/net/webdav.Handler (the engine) -> fileSystem -> Tree
+//
+// The engine knows the methods, the multistatus and the locks. What it does wrong is cured from outside: [Handler]
+// repairs or refuses the request before the engine sees it, the file system under the engine remembers what the tree
+// truly said, and the ResponseWriter around its answer replaces a status that says something else. All three look at
+// one value, the request, that lives as long as the HTTP request does.
+//
+// # Invariants
+//
+// The package keeps these, and has a test for each that fails without it:
+//
+//   - A failure is never an absence. The engine takes any error for "not found" or "method not allowed" and leaves
+//     members out of a listing that it could not read to the end; clients that synchronise then delete what they do
+//     not see. Here the first failure of the tree decides the status (status.go), and one that comes after the first
+//     byte of the answer cuts the connection (writer.go).
+//   - A listing is whole before its first byte: Stat, ReadDir and the dead properties of a PROPFIND are asked before
+//     the engine runs, once, and it lives on those answers (request.go).
+//   - Nothing is visible before it is whole. The bytes of a PUT go to Tree.Put as a stream that ends in an error if the
+//     request did (body.go); no handle publishes anything in Close (file.go). LOCK makes an empty file only where the
+//     tree, under its own lock, finds nothing.
+//   - A target of COPY and MOVE is replaced by Tree.Copy and Tree.Rename themselves, and never removed first
+//     (filesystem.go, copymove.go).
+//   - What was described is what is read: the ETag and the length of an answer and its bytes come from one FileInfo.
+//   - No success before the tree agrees and no failure after: the status is made of the tree's last word.
+//
+// # Files
+//
+// names.go, headers.go and body.go repair and refuse; request.go is what one request knows; filesystem.go, file.go,
+// props.go and copymove.go are the file system under the engine; status.go and writer.go make the answer; options.go,
+// listing.go, locks.go and log.go are what the engine lacks. A method that the engine does badly is taken from it by a
+// case in Handler.serve.
+package davfs
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/webdav"
+)
+
+// A Handler serves a Tree as WebDAV. Its fields must not change after the first request. It must not be mounted on an
+// http.ServeMux, which answers unclean paths by redirects that WebDAV clients do not follow.
+type Handler struct {
+	Tree Tree
+
+	// Locks holds the locks; nil is webdav.NewMemLS(), which is enough for one process and forgets at its end.
+	Locks webdav.LockSystem
+
+	// Prefix is the URL path of the tree's root: "/dav" serves /dav and all below, and not /davfoo. Empty is "/".
+	Prefix string
+
+	// ReadOnly refuses every method that writes, locks among them.
+	ReadOnly bool
+
+	// Log gets one line for each request; nil discards them.
+	Log *slog.Logger
+
+	once   sync.Once
+	prefix string // "" or "/a/b"
+	locks  *lockBook
+	log    *slog.Logger
+}
+
+func (h *Handler) init() {
+	h.prefix = strings.TrimSuffix(path.Clean("/"+h.Prefix), "/")
+	ls := h.Locks
+	if ls == nil {
+		ls = webdav.NewMemLS()
+	}
+	h.locks = &lockBook{LockSystem: ls, held: make(map[string]heldLock)}
+	h.log = h.Log
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.once.Do(h.init)
+	rq := newRequest(r, h.Tree)
+	g := &guard{w: w, rq: rq}
+	defer h.logRequest(r, rq, g, time.Now())
+	if err := h.serve(g, r, rq); err != nil {
+		rq.fail(err)
+	}
+	g.finish()
+}
+
+// serve repairs the request, answers it or gives it to the engine. Its error is the answer.
+func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
+	if r.Method == http.MethodOptions && r.URL.Path == "*" {
+		h.options(w, allMethods)
+		return nil
+	}
+	name, err := h.nameOf(r.URL)
+	if err != nil {
+		return err
+	}
+	rq.name = name
+	if err := h.admit(r.Method); err != nil {
+		return err
+	}
+
+	// The engine gets a copy without a host: If tags and Destination are reduced to paths, so that no proxy that
+	// rewrites Host can make it compare the wrong ones.
+	slash := name != "/" && strings.HasSuffix(r.URL.Path, "/")
+	r = r.Clone(r.Context())
+	host := r.Host
+	r.Host = ""
+	r.URL.Path, r.URL.RawPath = h.prefix+name, ""
+	if slash {
+		r.URL.Path += "/"
+	}
+	r.Body = rq.body
+	h.repairHeaders(r)
+
+	switch r.Method {
+	case http.MethodOptions:
+		return h.serveOptions(w, rq)
+	case http.MethodGet, http.MethodHead:
+		fi, err := rq.stat(name)
+		if err != nil {
+			return err
+		}
+		if fi.IsDir() {
+			return h.serveListing(w, r, rq)
+		}
+		// RFC 9110 section 8.3: the kept type, so that the engine does not read the content to guess one, which
+		// would fetch it for HEAD and 304 too.
+		ctype, err := describe(fi).ContentType(r.Context())
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Content-Type", ctype)
+	case http.MethodPut:
+		err = preparePut(r, slash || name == "/")
+	case "MKCOL":
+		err = prepareMkcol(r)
+	case http.MethodDelete:
+		err = rq.prepareDelete(r)
+	case "COPY", "MOVE":
+		err = h.prepareCopyMove(r, rq, host)
+	case "PROPFIND":
+		err = rq.preparePropfind(r)
+	case "PROPPATCH":
+		_, err = readXML(r)
+	case "LOCK":
+		err = rq.prepareLock(r, slash)
+	}
+	if err != nil {
+		return err
+	}
+
+	forget := h.locks.below(r.Method, name)
+	engine := webdav.Handler{Prefix: h.prefix, FileSystem: fileSystem{rq}, LockSystem: h.locks}
+	engine.ServeHTTP(w, r)
+	if w.success() {
+		forget()
+	}
+	return nil
+}
+
+// preparePut refuses what would replace the whole content by something else than the client means.
+func preparePut(r *http.Request, slash bool) error {
+	if len(r.Header.Values("Content-Range")) > 0 {
+		// RFC 9110 section 14.5. curl -C and Cyberduck resume uploads so; the engine would keep the fragment alone.
+		return refuse(http.StatusBadRequest, "PUT with Content-Range is not supported: send the whole file.")
+	}
+	if slash {
+		return refuse(http.StatusMethodNotAllowed, "A name that ends in a slash is a directory: make it with MKCOL.")
+	}
+	return nil
+}
+
+// prepareMkcol refuses any body, a chunked one too, which the engine does not see (RFC 4918 section 9.3).
+func prepareMkcol(r *http.Request) error {
+	n := r.ContentLength
+	if n < 0 {
+		var b [1]byte
+		m, err := io.ReadFull(r.Body, b[:])
+		if err != nil && err != io.EOF {
+			return err
+		}
+		n = int64(m)
+	}
+	if n > 0 {
+		return refuse(http.StatusUnsupportedMediaType, "MKCOL takes no request body.")
+	}
+	return nil
+}
+
+// prepareDelete refuses a DELETE of a directory alone, which there is not (RFC 4918 section 9.6.1).
+func (rq *request) prepareDelete(r *http.Request) error {
+	if d := r.Header.Get("Depth"); d == "" || d == "infinity" {
+		return nil
+	}
+	fi, err := rq.stat(rq.name)
+	if err != nil {
+		return err
+	}
+	if fi.IsDir() {
+		return refuse(http.StatusBadRequest, "DELETE of a directory takes no Depth but infinity.")
+	}
+	return nil
+}
+
+// prepareLock asks the tree before the engine does, which takes any error for an unmapped name, and truncates.
+func (rq *request) prepareLock(r *http.Request, slash bool) error {
+	r.Header.Set("Timeout", lockTimeout(r.Header.Get("Timeout")))
+	body, err := readXML(r)
+	if err != nil {
+		return err
+	}
+	if body.empty { // a refresh; RFC 4918 section 9.10.2
+		return nil
+	}
+	_, err = rq.stat(rq.name)
+	if isAbsent(err) {
+		if slash {
+			return refuse(http.StatusConflict, "There is no such directory to lock.")
+		}
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,34 @@
+package davfs
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// logRequest writes the one line of a request, also while a panic unwinds that cuts the connection. It has neither
+// query nor headers, which may hold secrets.
+func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.Time) {
+	attrs := []slog.Attr{
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.Path),
+		slog.Int("status", g.status),
+		slog.Int64("bytes", g.bytes),
+		slog.Duration("duration", time.Since(start)),
+		slog.String("agent", r.UserAgent()),
+	}
+	if rq.dst != "" {
+		attrs = append(attrs, slog.String("destination", rq.dst))
+	}
+	level := slog.LevelInfo
+	if err := rq.failed(); err != nil {
+		attrs = append(attrs, slog.String("err", err.Error()))
+		if !g.failed {
+			attrs = append(attrs, slog.Bool("cut", true))
+		}
+		if judge(r.Method, err).code >= 500 && r.Context().Err() == nil {
+			level = slog.LevelError
+		}
+	}
+	h.log.LogAttrs(r.Context(), level, "request", attrs...)
+}

@@ -1,0 +1,67 @@
+package davfs
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxSegment is the longest name of a file or directory in bytes, that of every common file system.
+const maxSegment = 255
+
+// nameOf gives the tree's name for a URL under the prefix. The prefix ends at a slash or at the end: "/dav" is no
+// prefix of "/davfoo".
+func (h *Handler) nameOf(u *url.URL) (string, error) {
+	p := u.Path
+	if p == "" {
+		p = "/"
+	}
+	rest, ok := strings.CutPrefix(p, h.prefix)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", refuse(http.StatusNotFound, "There is nothing at this path.")
+	}
+	// Decoded it would be a separator, so the name that the client means cannot be said any more.
+	if strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
+		return "", refuse(http.StatusBadRequest, "A name cannot contain a slash.")
+	}
+	return cleanName(rest)
+}
+
+// href is the reverse of nameOf, escaped for a header or a link.
+func (h *Handler) href(name string) string {
+	return (&url.URL{Path: h.prefix + name}).EscapedPath()
+}
+
+// cleanName makes p a clean absolute name or says what is wrong with it. Dot segments are refused rather than
+// resolved: a client resolves them before it sends, so one that arrives is a mistake or an attack.
+func cleanName(p string) (string, error) {
+	if !utf8.ValidString(p) {
+		return "", refuse(http.StatusBadRequest, "A name must be valid UTF-8.")
+	}
+	var b strings.Builder
+	for s := range strings.SplitSeq(p, "/") {
+		switch {
+		case s == "":
+			continue
+		case s == "." || s == "..":
+			return "", refuse(http.StatusBadRequest, "A name cannot be \".\" or \"..\".")
+		case len(s) > maxSegment:
+			return "", refuse(http.StatusBadRequest, "A name cannot be longer than 255 bytes.")
+		case strings.ContainsFunc(s, unicode.IsControl):
+			return "", refuse(http.StatusBadRequest, "A name cannot contain control characters.")
+		}
+		b.WriteByte('/')
+		b.WriteString(s)
+	}
+	if b.Len() == 0 {
+		return "/", nil
+	}
+	return b.String(), nil
+}
+
+// within says whether name is dir or lies below it.
+func within(name, dir string) bool {
+	return name == dir || dir == "/" || strings.HasPrefix(name, dir+"/")
+}

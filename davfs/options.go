@@ -1,0 +1,64 @@
+package davfs
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Methods by what stands at the name. HEAD and GET of a directory are the listing page.
+var (
+	allMethods = []string{"OPTIONS", "GET", "HEAD", "PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPFIND", "PROPPATCH",
+		"LOCK", "UNLOCK"}
+	fileMethods = without(allMethods, "MKCOL")
+	dirMethods  = without(fileMethods, "PUT")
+	newMethods  = []string{"OPTIONS", "PUT", "MKCOL", "LOCK"}
+	readMethods = []string{"OPTIONS", "GET", "HEAD", "PROPFIND"}
+)
+
+func without(l []string, m string) []string {
+	return slices.DeleteFunc(slices.Clone(l), func(s string) bool { return s == m })
+}
+
+// allowBut is the Allow header of a 405 (RFC 9110 section 15.5.6).
+func allowBut(method string) string { return strings.Join(without(allMethods, method), ", ") }
+
+// admit refuses methods that are unknown, or that write where nothing may be written.
+func (h *Handler) admit(method string) error {
+	if !slices.Contains(allMethods, method) {
+		return refuse(http.StatusMethodNotAllowed, "This method is not supported.")
+	}
+	if h.ReadOnly && !slices.Contains(readMethods, method) {
+		return refuse(http.StatusForbidden, "This drive is read-only.")
+	}
+	return nil
+}
+
+func (h *Handler) serveOptions(w http.ResponseWriter, rq *request) error {
+	fi, err := rq.stat(rq.name)
+	switch {
+	case isAbsent(err):
+		h.options(w, newMethods)
+	case err != nil:
+		return err
+	case fi.IsDir():
+		h.options(w, dirMethods)
+	default:
+		h.options(w, fileMethods)
+	}
+	return nil
+}
+
+// options answers OPTIONS. Class 2 is locks, which a read-only drive has not; Finder then mounts it read-only.
+func (h *Handler) options(w http.ResponseWriter, allow []string) {
+	class := "1, 2"
+	if h.ReadOnly {
+		class = "1"
+		allow = slices.DeleteFunc(slices.Clone(allow), func(s string) bool { return !slices.Contains(readMethods, s) })
+	}
+	w.Header().Set("DAV", class)
+	w.Header().Set("MS-Author-Via", "DAV") // Windows asks FrontPage's protocol without it
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,170 @@
+package davfs_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"ocidav/davfs"
+	"ocidav/davfs/treetest"
+)
+
+func has(w *httptest.ResponseRecorder, s string) bool { return strings.Contains(w.Body.String(), s) }
+
+// A listing costs the tree one Stat and one ReadDir, of ten members and of a thousand.
+func TestPropfindBudget(t *testing.T) {
+	for _, n := range []int{10, 1000} {
+		d := newDrive(t)
+		for i := range n {
+			d.put(fmt.Sprintf("/e/member %d", i), "x") // of no extension: the engine would read it
+		}
+		for _, c := range []struct {
+			body  string
+			props int
+		}{{findLive, 0}, {findDead, n + 1}, {"", n + 1}} {
+			d.tree.Calls()
+			w := d.want(http.StatusMultiStatus, "PROPFIND", "/e", c.body, "Depth", "1")
+			if got := strings.Count(w.Body.String(), "<D:response>"); got != n+1 {
+				t.Errorf("%d members are listed as %d responses", n, got)
+			}
+			got := d.tree.Calls()
+			if got["Stat"] != 1 || got["ReadDir"] != 1 || got["Props"] != c.props {
+				t.Errorf("PROPFIND of %d members costs %v", n, got)
+			}
+			delete(got, "Stat")
+			delete(got, "ReadDir")
+			delete(got, "Props")
+			if len(got) > 0 {
+				t.Errorf("PROPFIND of %d members costs %v more", n, got)
+			}
+		}
+		d.want(http.StatusMultiStatus, "PROPFIND", "/e", findLive, "Depth", "0")
+		if got := d.tree.Calls(); got["Stat"] != 1 || len(got) != 1 {
+			t.Errorf("PROPFIND with Depth 0 costs %v", got)
+		}
+	}
+}
+
+// The engine's answer to a failing listing is a well-formed 207 with members missing.
+func TestFailingListingIsWholeFailure(t *testing.T) {
+	d := newDrive(t)
+	for _, call := range []string{"Stat", "ReadDir", "Props"} {
+		d.tree.Fail(call, &treetest.Failure{Class: davfs.ClassTimeout})
+		for _, target := range []string{"/", "/d"} {
+			w := d.want(http.StatusGatewayTimeout, "PROPFIND", target, "", "Depth", "1")
+			if has(w, "multistatus") || has(w, "href") {
+				t.Errorf("%s fails and something is listed: %s", call, w.Body)
+			}
+		}
+		d.tree.Heal()
+	}
+}
+
+func TestPropfindDepth(t *testing.T) {
+	d := newDrive(t)
+	for _, h := range [][]string{nil, {"Depth", "infinity"}, {"Depth", "Infinity"}, {"Depth", "infinity,noroot"}} {
+		w := d.want(http.StatusForbidden, "PROPFIND", "/", "", h...)
+		if !has(w, `<D:error xmlns:D="DAV:"><D:propfind-finite-depth/></D:error>`) ||
+			!strings.HasPrefix(w.Header().Get("Content-Type"), "application/xml") {
+			t.Errorf("Depth %q: %v %s", h, w.Header(), w.Body)
+		}
+	}
+	d.want(http.StatusMultiStatus, "PROPFIND", "/", "", "Depth", "1,noroot")
+	d.want(http.StatusMultiStatus, "PROPFIND", "/", "", "Depth", " 0")
+	d.want(http.StatusBadRequest, "PROPFIND", "/", "", "Depth", "2")
+	if n := d.tree.Calls()["ReadDir"]; n != 1 {
+		t.Errorf("%d listings, want 1", n)
+	}
+}
+
+// Every name that a tree may hold comes back in a href that leads to it.
+func TestHrefs(t *testing.T) {
+	d := newDrive(t)
+	for _, n := range []string{"a b", "100%", "#", "?", ";x", "+", "&", "<b>", `"`, "caf\u00e9", "\U0001f4be", "a:b", "..x"} {
+		d.put("/e/"+n, n)
+	}
+	w := d.want(http.StatusMultiStatus, "PROPFIND", "/e", findLive, "Depth", "1")
+	hrefs := strings.Split(w.Body.String(), "<D:href>")[2:]
+	if len(hrefs) != 13 {
+		t.Fatalf("%d hrefs", len(hrefs))
+	}
+	unescape := strings.NewReplacer("&amp;", "&", "&#39;", "'")
+	for _, h := range hrefs {
+		h, _, _ = strings.Cut(h, "<")
+		if w := d.do("GET", unescape.Replace(h), ""); w.Code != http.StatusOK {
+			t.Errorf("GET %s: status %d", h, w.Code)
+		}
+	}
+}
+
+func TestXMLBodies(t *testing.T) {
+	d := newDrive(t)
+	large := findLive + "<!--" + strings.Repeat("x", 1<<20) + "-->"
+	deep := `<D:propfind xmlns:D="DAV:"><D:prop>` + strings.Repeat("<a>", 300) + strings.Repeat("</a>", 300) + `</D:prop></D:propfind>`
+	for _, m := range []string{"PROPFIND", "PROPPATCH", "LOCK"} {
+		d.want(http.StatusRequestEntityTooLarge, m, "/top", large, "Depth", "0")
+		d.want(http.StatusBadRequest, m, "/top", "<not><xml>", "Depth", "0")
+		d.want(http.StatusBadRequest, m, "/top", " ", "Depth", "0")
+		d.want(http.StatusBadRequest, m, "/top", deep, "Depth", "0")
+	}
+	d.want(http.StatusBadRequest, "PROPFIND", "/top",
+		`<D:propfind xmlns:D="DAV:"><D:prop><x:foo xmlns:x=""/></D:prop></D:propfind>`, "Depth", "0")
+	addr := d.listen()
+	if a := d.raw(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nDepth: 0\r\nContent-Length: 500\r\n\r\n<D:prop"); !strings.HasPrefix(a, "HTTP/1.1 400 ") {
+		t.Errorf("a torn body: %.60q", a)
+	}
+	chunk := strings.Repeat("x", 1<<16)
+	a := d.raw(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nDepth: 0\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		strings.Repeat("10000\r\n"+chunk+"\r\n", 17)+"0\r\n\r\n")
+	if !strings.HasPrefix(a, "HTTP/1.1 413 ") {
+		t.Errorf("a large chunked body: %.60q", a)
+	}
+}
+
+// RFC 4918 section 9.2: the order of a PROPPATCH counts.
+func TestProppatchOrder(t *testing.T) {
+	set := func(v string) string { return "<D:set><D:prop><x:p>" + v + "</x:p></D:prop></D:set>" }
+	const remove = "<D:remove><D:prop><x:p/></D:prop></D:remove>"
+	for _, c := range []struct {
+		ops, want string
+	}{
+		{set("1") + remove + set("2"), ">2<"},
+		{remove + set("3"), ">3<"},
+		{set("4") + set("5"), ">5<"},
+		{set("6") + remove, ""},
+		{remove, ""},
+	} {
+		d := newDrive(t)
+		d.want(http.StatusMultiStatus, "PROPPATCH", "/top", patchBody)
+		for _, name := range []string{"/top", "/d"} {
+			w := d.want(http.StatusMultiStatus, "PROPPATCH", name,
+				`<D:propertyupdate xmlns:D="DAV:" xmlns:x="urn:x">`+c.ops+`</D:propertyupdate>`)
+			if !has(w, "200 OK") {
+				t.Errorf("PROPPATCH %s: %s", name, w.Body)
+			}
+			w = d.want(http.StatusMultiStatus, "PROPFIND", name, findDead, "Depth", "0")
+			if c.want == "" && !has(w, "404 Not Found") || !has(w, c.want) {
+				t.Errorf("after %s of %s: %s", c.ops, name, w.Body)
+			}
+		}
+	}
+}
+
+// One PROPPATCH is one call of the tree, all or nothing.
+func TestProppatchIsOneCall(t *testing.T) {
+	d := newDrive(t)
+	body := `<D:propertyupdate xmlns:D="DAV:" xmlns:x="urn:x"><D:set><D:prop><x:a xml:lang="de"><x:i>&amp;</x:i></x:a><x:b/>` +
+		`</D:prop></D:set><D:remove><D:prop><x:c/></D:prop></D:remove></D:propertyupdate>`
+	d.want(http.StatusMultiStatus, "PROPPATCH", "/top", body)
+	if got := d.tree.Calls(); got["PatchProps"] != 1 || got["Stat"] != 1 || len(got) != 2 {
+		t.Errorf("PROPPATCH costs %v", got)
+	}
+	w := d.want(http.StatusMultiStatus, "PROPFIND", "/top", "", "Depth", "0")
+	for _, s := range []string{`lang="de"`, `<i xmlns="urn:x">&amp;</i>`, "<b "} {
+		if !has(w, s) {
+			t.Errorf("allprop has no %s: %s", s, w.Body)
+		}
+	}
+}

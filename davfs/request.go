@@ -1,0 +1,196 @@
+package davfs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"path"
+	"sync"
+)
+
+// A request is what one HTTP request knows: what it is about, what the tree has answered so far, and the first thing
+// that went wrong. The engine asks the same questions many times (a PROPFIND of ten files: some forty); the tree hears
+// each once. It ends with the HTTP request, so an answer is never older than that, and what a change rests on is
+// looked at again in the tree's Check.
+type request struct {
+	tree   Tree
+	ctx    context.Context // of the HTTP request; webdav.File has no other way to get one
+	method string
+	ctype  string // Content-Type of the body
+	name   string // what it is about
+	dst    string // the Destination of a COPY or MOVE
+	keep   bool   // Overwrite: F
+	flat   bool   // COPY of a directory with Depth 0
+	bare   bool   // PROPFIND that asks for no dead property
+	body   *body
+
+	stats map[string]statAnswer
+	lists map[string][]fs.FileInfo
+
+	mu       sync.Mutex // http.ServeContent reads from a goroutine of its own for several ranges
+	props    map[string][]Property
+	err      error // the first failure or refusal: it decides the answer
+	checked  bool  // a Check was asked
+	replaced bool  // and found something at the name
+}
+
+type statAnswer struct {
+	fi  fs.FileInfo
+	err error
+}
+
+func newRequest(r *http.Request, t Tree) *request {
+	b := r.Body
+	if b == nil {
+		b = http.NoBody
+	}
+	return &request{
+		tree:   t,
+		ctx:    r.Context(),
+		method: r.Method,
+		ctype:  r.Header.Get("Content-Type"),
+		body:   &body{r: b, want: r.ContentLength},
+		stats:  make(map[string]statAnswer),
+		lists:  make(map[string][]fs.FileInfo),
+		props:  make(map[string][]Property),
+	}
+}
+
+// fail keeps the first error. If the client's body broke, that is the reason of whatever the tree says.
+func (rq *request) fail(err error) {
+	rq.mu.Lock()
+	defer rq.mu.Unlock()
+	if rq.err != nil || err == nil {
+		return
+	}
+	if rq.body.err != nil {
+		err = rq.body.err
+	}
+	rq.err = err
+}
+
+func (rq *request) failed() error {
+	rq.mu.Lock()
+	defer rq.mu.Unlock()
+	return rq.err
+}
+
+// stat is Tree.Stat, asked once. The error is the tree's own.
+func (rq *request) stat(name string) (fs.FileInfo, error) {
+	a, ok := rq.stats[name]
+	if !ok {
+		a.fi, a.err = rq.tree.Stat(rq.ctx, name)
+		rq.stats[name] = a
+	}
+	return a.fi, a.err
+}
+
+// readDir is Tree.ReadDir, asked once; it answers stat for every member too.
+func (rq *request) readDir(name string) ([]fs.FileInfo, error) {
+	if l, ok := rq.lists[name]; ok {
+		return l, nil
+	}
+	l, err := rq.tree.ReadDir(rq.ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	rq.lists[name] = l
+	for _, fi := range l {
+		rq.stats[path.Join(name, fi.Name())] = statAnswer{fi: fi}
+	}
+	return l, nil
+}
+
+// check is the Check of every change that creates or replaces. It keeps what it saw for the status, and it alone
+// decides on Overwrite: F, since another client may have been quicker than the question before (RFC 4918 section
+// 10.6).
+func (rq *request) check(old fs.FileInfo) error {
+	rq.mu.Lock()
+	rq.checked, rq.replaced = true, old != nil
+	rq.mu.Unlock()
+	if old != nil && rq.keep {
+		return errOverwrite
+	}
+	return nil
+}
+
+// preparePropfind reads all that the answer will be made of, so that the multistatus, once begun, cannot fail.
+func (rq *request) preparePropfind(r *http.Request) error {
+	x, err := readXML(r)
+	if err != nil {
+		return err
+	}
+	d := r.Header.Get("Depth")
+	if d == "" || d == "infinity" {
+		return errFiniteDepth
+	}
+	rq.bare = onlyLive(x.named)
+	fi, err := rq.stat(rq.name)
+	if err != nil {
+		return err
+	}
+	if d == "1" && fi.IsDir() {
+		if _, err := rq.readDir(rq.name); err != nil {
+			return err
+		}
+	}
+	if rq.bare {
+		return nil
+	}
+	return rq.fetchProps()
+}
+
+// propsAtOnce is how many members' dead properties are asked for at a time; most have none and cost nothing.
+const propsAtOnce = 16
+
+// fetchProps asks for the dead properties of all that was described so far.
+func (rq *request) fetchProps() error {
+	ctx, cancel := context.WithCancelCause(rq.ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, propsAtOnce)
+	for name, a := range rq.stats {
+		if a.err != nil {
+			continue
+		}
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if _, err := rq.deadProps(ctx, name, a.fi); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// deadProps is Tree.Props, asked once. A member that is gone since it was listed has none: it stays in the listing,
+// which was true when it was made.
+func (rq *request) deadProps(ctx context.Context, name string, fi fs.FileInfo) ([]Property, error) {
+	rq.mu.Lock()
+	p, ok := rq.props[name]
+	rq.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, err := rq.tree.Props(ctx, name, fi)
+	if err != nil && !isAbsent(err) {
+		return nil, err
+	}
+	rq.mu.Lock()
+	rq.props[name] = p
+	rq.mu.Unlock()
+	return p, nil
+}
+
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !isFailure(err)
+}

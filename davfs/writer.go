@@ -1,0 +1,169 @@
+package davfs
+
+import (
+	"io"
+	"net/http"
+)
+
+// A guard is the ResponseWriter under the engine. It holds the status back until the first byte, and replaces the whole
+// answer if the request has failed by then. If it fails later, after part of a multistatus or of a file's content, the
+// connection is cut, since a clean end would make the part look like the whole.
+//
+// It forwards io.ReaderFrom, which sendfile needs, and Flush, and it unwraps for http.ResponseController.
+type guard struct {
+	w      http.ResponseWriter
+	rq     *request
+	status int   // what the engine said, then what was sent
+	bytes  int64 // of the answer's body
+	sent   bool
+	mute   bool // the engine's body is not wanted
+	failed bool // the answer is the failure
+}
+
+var (
+	_ io.ReaderFrom = (*guard)(nil)
+	_ http.Flusher  = (*guard)(nil)
+)
+
+func (g *guard) Header() http.Header         { return g.w.Header() }
+func (g *guard) Unwrap() http.ResponseWriter { return g.w }
+
+func (g *guard) WriteHeader(code int) {
+	if code >= 100 && code < 200 {
+		g.w.WriteHeader(code)
+		return
+	}
+	if g.status == 0 {
+		g.status = code
+	}
+}
+
+func (g *guard) Write(p []byte) (int, error) {
+	if !g.commit() {
+		return len(p), nil
+	}
+	n, err := g.w.Write(p)
+	g.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom reads a first piece before it commits to a status, so that a content that cannot be read at all still gives
+// an error. From then on it leaves the copying to net/http, with the tree's own descriptor if there is one.
+func (g *guard) ReadFrom(src io.Reader) (int64, error) {
+	var n int64
+	if !g.sent {
+		var b [512]byte
+		m, err := io.ReadFull(src, b[:])
+		if m > 0 {
+			w, werr := g.Write(b[:m])
+			n += int64(w)
+			if werr != nil {
+				return n, werr
+			}
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	rf, ok := g.w.(io.ReaderFrom)
+	if !ok || g.mute {
+		m, err := io.Copy(struct{ io.Writer }{g}, src)
+		return n + m, err
+	}
+	if lr, ok := src.(*io.LimitedReader); ok {
+		if f, ok := lr.R.(*readFile); ok {
+			if local, ok := f.local(); ok {
+				src = &io.LimitedReader{R: local, N: lr.N}
+			}
+		}
+	}
+	m, err := rf.ReadFrom(src)
+	g.bytes += m
+	return n + m, err
+}
+
+func (g *guard) Flush() {
+	g.commit()
+	if f, ok := g.w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// commit sends status and headers if that was not done yet, and says whether the engine's body shall follow.
+func (g *guard) commit() bool {
+	err := g.rq.failed()
+	if g.sent {
+		if err != nil && !g.failed {
+			panic(http.ErrAbortHandler)
+		}
+		return !g.mute
+	}
+	g.sent = true
+	if err != nil {
+		g.fail(err)
+		return false
+	}
+	g.status = g.rq.outcome(g.status)
+	g.mute = g.status == http.StatusNoContent || g.status == http.StatusNotModified
+	h := g.w.Header()
+	switch {
+	case g.status == http.StatusMethodNotAllowed && h.Get("Allow") == "":
+		h.Set("Allow", allowBut(g.rq.method))
+	case g.status == http.StatusCreated || g.status >= 400:
+		if h.Get("Content-Type") == "" {
+			h.Set("Content-Type", "text/plain; charset=utf-8")
+		}
+	}
+	g.w.WriteHeader(g.status)
+	return !g.mute
+}
+
+// fail answers with the failure; nothing of what the engine prepared may be left.
+func (g *guard) fail(err error) {
+	g.failed, g.mute = true, true
+	h := g.w.Header()
+	for _, k := range []string{"Accept-Ranges", "Content-Length", "Content-Range", "Content-Security-Policy", "ETag",
+		"Last-Modified", "Lock-Token"} {
+		h.Del(k)
+	}
+	v := judge(g.rq.method, err)
+	v.writeHeaders(h, g.rq.method)
+	g.status = v.code
+	g.w.WriteHeader(v.code)
+	if g.rq.method != http.MethodHead {
+		n, _ := io.WriteString(g.w, v.text+"\n")
+		g.bytes += int64(n)
+	}
+}
+
+// finish ends the answer after the engine.
+func (g *guard) finish() { g.commit() }
+
+// success says whether the engine has done what was asked for.
+func (g *guard) success() bool {
+	return g.rq.failed() == nil && g.status >= 200 && g.status < 300
+}
+
+// outcome corrects the engine's status by what the tree found at the name when it made the change: a PUT is always
+// "created" to the engine, a LOCK "created" even if another client has been quicker. RFC 4918 sections 9.7, 9.8.5,
+// 9.9.4, 9.10.4.
+func (rq *request) outcome(status int) int {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	rq.mu.Lock()
+	defer rq.mu.Unlock()
+	if !rq.checked || status != http.StatusCreated && status != http.StatusNoContent {
+		return status
+	}
+	switch {
+	case !rq.replaced:
+		return http.StatusCreated
+	case rq.method == "LOCK":
+		return http.StatusOK
+	}
+	return http.StatusNoContent
+}
