@@ -33,7 +33,17 @@ func ParseReference(ref string) (host, prefix string, plainHTTP bool, err error)
 	if !schemeGiven {
 		plainHTTP = isLoopback(host)
 	}
-	return host, prefix, plainHTTP, nil
+	return host, prefix, plainHTTP, checkPrefix(prefix)
+}
+
+// checkPrefix refuses what cannot be the name of the root's repository.
+func checkPrefix(prefix string) error {
+	for part := range strings.SplitSeq(prefix, "/") {
+		if prefix != "" && !plainComponent.MatchString(part) {
+			return fmt.Errorf("the prefix %q is no repository name: lower-case letters and digits, joined by single . _ - and /", prefix)
+		}
+	}
+	return nil
 }
 
 func isLoopback(hostport string) bool {

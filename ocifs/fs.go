@@ -2,7 +2,6 @@ package ocifs
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -93,6 +92,9 @@ type presence struct {
 
 // New gives the tree in o.Registry under o.Prefix. It sends nothing.
 func New(o Options) (*FS, error) {
+	if err := checkPrefix(o.Prefix); err != nil {
+		return nil, err
+	}
 	f := &FS{
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
@@ -113,11 +115,6 @@ func New(o Options) (*FS, error) {
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
-	}
-	for part := range strings.SplitSeq(o.Prefix, "/") {
-		if o.Prefix != "" && !plainComponent.MatchString(part) {
-			return nil, fmt.Errorf("the prefix %q is no repository name: lower-case letters and digits, joined by single . _ - and /", o.Prefix)
-		}
 	}
 	return f, nil
 }

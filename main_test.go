@@ -1,0 +1,347 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// output collects what a program writes while it runs.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// program is a run in the background.
+type program struct {
+	stderr output
+	stop   context.CancelFunc
+	code   chan int
+}
+
+// start runs serve on free ports and in directories of its own, unless args say otherwise.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	p := &program{stop: stop, code: make(chan int, 1)}
+	dir := t.TempDir()
+	all := append([]string{"ocidav", "serve", "--listen", "127.0.0.1:0",
+		"--data", filepath.Join(dir, "data"), "--cache-dir", filepath.Join(dir, "cache")}, args...)
+	go func() { p.code <- run(ctx, all, io.Discard, &p.stderr) }()
+	t.Cleanup(func() {
+		stop()
+		if p.code != nil {
+			<-p.code
+		}
+		if t.Failed() {
+			t.Log(p.stderr.String())
+		}
+	})
+	return p
+}
+
+// line waits for a line of the start-up message and gives what the group of the pattern matches.
+func (p *program) line(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile("(?m)" + pattern)
+	for range 1000 {
+		if m := re.FindStringSubmatch(p.stderr.String()); m != nil {
+			return m[1]
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("no line %s", pattern)
+	return ""
+}
+
+func (p *program) url(t *testing.T) string { t.Helper(); return p.line(t, `^serving (http://\S+/)$`) }
+
+// end stops the program and gives its exit code.
+func (p *program) end() int {
+	p.stop()
+	code := <-p.code
+	p.code = nil
+	return code
+}
+
+func request(t *testing.T, method, url, body string) (status int, got string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestServe(t *testing.T) {
+	p := start(t, "--prefix", "/dav", "--registry-listen", "127.0.0.1:0", "--log-format", "json")
+	url := p.url(t)
+	if !strings.HasSuffix(url, "/dav/") {
+		t.Errorf("the drive is at %s", url)
+	}
+	if code, _ := request(t, http.MethodPut, url+"a.txt", "hello"); code != http.StatusCreated {
+		t.Errorf("PUT: %d", code)
+	}
+	if code, got := request(t, http.MethodGet, url+"a.txt", ""); code != http.StatusOK || got != "hello" {
+		t.Errorf("GET: %d %q", code, got)
+	}
+
+	// What another client pushes is seen at once, and what the drive wrote is there for others.
+	registry := p.line(t, `^registry also at (http://\S+)$`)
+	code, manifest := request(t, http.MethodGet, registry+"x.root/manifests/a.txt", "")
+	if code != http.StatusOK || !strings.Contains(manifest, `"application/vnd.ocidav.file.v1"`) {
+		t.Errorf("manifest: %d %s", code, manifest)
+	}
+	if code, _ := request(t, http.MethodDelete, registry+"x.root/manifests/a.txt", ""); code != http.StatusAccepted {
+		t.Errorf("DELETE of the tag: %d", code)
+	}
+	if code, _ := request(t, http.MethodGet, url+"a.txt", ""); code != http.StatusNotFound {
+		t.Errorf("GET of what another client removed: %d", code)
+	}
+
+	if err := health(t.Context(), strings.Split(url, "/")[2], "/dav"); err != nil {
+		t.Errorf("health: %v", err)
+	}
+	if code := p.end(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	requests := 0
+	for line := range strings.Lines(p.stderr.String()) {
+		if strings.HasPrefix(line, "{") {
+			var entry struct{ Msg, Method string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			if entry.Msg == "request" {
+				requests++
+			}
+		}
+	}
+	if requests != 4 {
+		t.Errorf("%d lines for 4 requests", requests)
+	}
+}
+
+// TestDrain: a request that runs when the program is told to stop comes to its end.
+func TestDrain(t *testing.T) {
+	p := start(t)
+	body, writer := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.url(t)+"slow.txt", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusCreated {
+				err = fmt.Errorf("status %s", resp.Status)
+			}
+		}
+		done <- err
+	}()
+	if _, err := io.WriteString(writer, "first "); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // the server reads it
+	p.stop()
+	p.line(t, `(stopping)`)
+	if _, err := io.WriteString(writer, "second"); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if code := p.end(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	p := start(t, "--read-only")
+	if code, _ := request(t, http.MethodPut, p.url(t)+"a.txt", "hello"); code != http.StatusForbidden {
+		t.Errorf("PUT: %d", code)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("OCIDAV_PREFIX", "/by/variable")
+	t.Setenv("OCIDAV_CACHE_SIZE", "20MiB")
+	p := start(t)
+	if url := p.url(t); !strings.HasSuffix(url, "/by/variable/") {
+		t.Errorf("the drive is at %s", url)
+	}
+	if got := p.line(t, `^cache .*, at most (.*)$`); got != "20MiB" {
+		t.Errorf("the cache has %s", got)
+	}
+}
+
+// TestEveryFlagHasAVariable, named after it.
+func TestEveryFlagHasAVariable(t *testing.T) {
+	for _, f := range serveFlags() {
+		name := f.Names()[0]
+		want := "OCIDAV_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if d, ok := f.(interface{ GetEnvVars() []string }); !ok || len(d.GetEnvVars()) != 1 || d.GetEnvVars()[0] != want {
+			t.Errorf("--%s has no variable %s", name, want)
+		}
+	}
+}
+
+// TestRefusals: one clear line that names the trouble, and the exit code.
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	noRegistry := httptest.NewServer(http.NotFoundHandler())
+	defer noRegistry.Close()
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--listne", "x"}, 2, "listne"},
+		{[]string{"--listen", "8080"}, 2, "--listen 8080"},
+		{[]string{"--registry-listen", "x"}, 2, "--registry-listen"},
+		{[]string{"--cache-size", "many"}, 2, "many"},
+		{[]string{"--cache-size", "-1"}, 2, "-1"},
+		{[]string{"--part-size", "10"}, 2, "--part-size"},
+		{[]string{"--freshness", "soon"}, 2, "soon"},
+		{[]string{"--freshness", "-1s"}, 2, "--freshness"},
+		{[]string{"--log-level", "loud"}, 2, "--log-level loud"},
+		{[]string{"--log-format", "xml"}, 2, "--log-format xml"},
+		{[]string{"extra"}, 2, "extra"},
+		{[]string{"--registry", "http://"}, 2, "--registry"},
+		{[]string{"--registry", "localhost:5000/UPPER"}, 2, "UPPER"},
+		{[]string{"--registry", "localhost:5000/a/../b"}, 2, "--registry"},
+		{[]string{"--registry", "localhost:5000", "--registry-listen", "127.0.0.1:0"}, 2, "--registry-listen"},
+		{[]string{"--registry", "localhost:5000", "--registry-username", "me"}, 2, "--registry-password-file"},
+		{[]string{"--registry", "localhost:5000", "--registry-username", "me", "--registry-password-file", file + "x"}, 2, "no such file"},
+		{[]string{"--registry", "localhost:5000", "--registry-config", file + "x"}, 2, "--registry-config"},
+
+		{[]string{"--registry", "http://" + free.Addr().String()}, 1, free.Addr().String()},
+		{[]string{"--registry", noRegistry.URL}, 1, noRegistry.Listener.Addr().String()},
+		{[]string{"--listen", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--registry-listen", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--data", filepath.Join(file, "data")}, 1, "not a directory"},
+		{[]string{"--cache-dir", filepath.Join(file, "cache")}, 1, "not a directory"},
+	} {
+		p := start(t, c.args...)
+		select {
+		case code := <-p.code:
+			p.code = nil
+			last := p.stderr.String()
+			last = last[strings.LastIndex(strings.TrimSuffix(last, "\n"), "\n")+1:]
+			if code != c.code || !strings.HasPrefix(last, "ocidav: ") || !strings.Contains(last, c.says) {
+				t.Errorf("%q: exit %d, want %d and a last line with %q:\n%s", c.args, code, c.code, c.says, p.stderr.String())
+			}
+			if c.code == 2 && strings.Count(p.stderr.String(), "\n") != 1 {
+				t.Errorf("%q: more than one line:\n%s", c.args, p.stderr.String())
+			}
+		case <-time.After(30 * time.Second):
+			t.Errorf("%q: does not end", c.args)
+		}
+	}
+}
+
+// TestDataInUse: two programs on one data directory would each take the other's writes for its own.
+func TestDataInUse(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	start(t, "--data", data).url(t)
+	p := start(t, "--data", data)
+	code := <-p.code
+	p.code = nil
+	if code != 1 || !strings.Contains(p.stderr.String(), data) {
+		t.Errorf("exit %d: %s", code, p.stderr.String())
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"version"}, 0, "ocidav "},
+		{[]string{}, 0, "COMMANDS"},
+		{[]string{"help"}, 0, "COMMANDS"},
+		{[]string{"serve", "--help"}, 0, "--registry"},
+		{[]string{"sevre"}, 2, "sevre"},
+		{[]string{"--verbose"}, 2, "verbose"},
+		{[]string{"health", "--listen", "nowhere"}, 2, "nowhere"},
+		{[]string{"health", "--listen", "127.0.0.1:1"}, 1, "refused"},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), append([]string{"ocidav"}, c.args...), &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: exit %d, want %d and %q:\n%s", c.args, code, c.code, c.says, out.String())
+		}
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "123": 123, "10KiB": 10 << 10, "1.5 GiB": 3 << 29, "2tib": 2 << 40, "3MB": 3e6, "7B": 7, " 8 ": 8,
+	} {
+		var b byteSize
+		if err := b.Set(text); err != nil || int64(b) != want {
+			t.Errorf("%q is %d, %v; want %d", text, b, err, want)
+		}
+		var again byteSize
+		if err := again.Set(b.String()); err != nil || again != b {
+			t.Errorf("%q, written %q, is read as %d, %v", text, b, again, err)
+		}
+	}
+	for _, text := range []string{"", "B", "KiB", "-1", "NaN", "Inf", "1e30", "10 apples", "0x"} {
+		var b byteSize
+		if err := b.Set(text); err == nil {
+			t.Errorf("%q is %d", text, b)
+		}
+	}
+}
