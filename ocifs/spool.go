@@ -34,12 +34,12 @@ func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir str
 		}
 	}()
 	whole := digest.Canonical.Digester()
-	var part digest.Digester
+	part := whole // the first part is the whole so far, and most content has no other
 	var partBytes int64
 	endPart := func() {
 		if partBytes > 0 {
 			s.parts = append(s.parts, ocispec.Descriptor{MediaType: typeContent, Digest: part.Digest(), Size: partBytes})
-			partBytes = 0
+			part, partBytes = digest.Canonical.Digester(), 0
 		}
 	}
 	buf := make([]byte, 256<<10)
@@ -59,11 +59,10 @@ func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir str
 		}
 		for data := buf[:n]; len(data) > 0; {
 			piece := data[:min(int64(len(data)), partSize-partBytes)]
-			if partBytes == 0 {
-				part = digest.Canonical.Digester()
-			}
 			whole.Hash().Write(piece)
-			part.Hash().Write(piece)
+			if part != whole {
+				part.Hash().Write(piece)
+			}
 			if err := s.write(piece, dir); err != nil {
 				return nil, failure(err, "spool content")
 			}
