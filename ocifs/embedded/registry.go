@@ -62,7 +62,7 @@ func Open(dir string, o Options) (*Registry, error) {
 }
 
 // newApp starts the registry's library. What runs in the background from then on: the removal of uploads that were
-// begun a week ago, once a day, until ctx is done; and one idle goroutine for event listeners, of which there are
+// begun a day ago (a full disk leaves such), once a day, until ctx is done; and one idle goroutine for event listeners, of which there are
 // none, for as long as the process lives, because the library has no way to stop it.
 func newApp(ctx context.Context, d directory) (app *handlers.App, err error) {
 	defer func() { // it panics on whatever it does not like
@@ -78,7 +78,7 @@ func newApp(ctx context.Context, d directory) (app *handlers.App, err error) {
 			"redirect":   {"disable": true},
 			// No cache of blob descriptors: it goes stale when content is collected (distribution/distribution#1803).
 			"maintenance": {"uploadpurging": map[any]any{
-				"enabled": true, "age": "168h", "interval": "24h", "dryrun": false,
+				"enabled": true, "age": "24h", "interval": "24h", "dryrun": false,
 			}},
 		},
 	}
