@@ -48,6 +48,7 @@ func (e *bodyError) Unwrap() error { return e.err }
 
 // xmlBody is what davfs itself needs to know of an XML body.
 type xmlBody struct {
+	raw   []byte
 	empty bool
 	root  xml.Name
 	named []xml.Name // in a propfind: the properties asked for by name; nil for allprop and propname
@@ -71,6 +72,7 @@ func readXML(r *http.Request) (xmlBody, error) {
 		return xmlBody{empty: true}, nil
 	}
 	x, err := parseXML(b)
+	x.raw = b
 	if err != nil {
 		return xmlBody{}, refuse(http.StatusBadRequest, "The XML of this request is not valid: "+err.Error()+".")
 	}

@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strings"
 	"time"
 )
 
 // prepareCopyMove settles all that the engine finds out too late, when it has removed the target, or not at all.
-func (h *Handler) prepareCopyMove(r *http.Request, rq *request, host string) error {
-	dst, err := h.destination(r.Header.Get("Destination"), host)
+func (h *Handler) prepareCopyMove(r *http.Request, rq *request) error {
+	dst, err := h.destination(r.Header.Get("Destination"), r.Host)
 	if err != nil {
 		return err
 	}
@@ -43,6 +44,7 @@ func (h *Handler) prepareCopyMove(r *http.Request, rq *request, host string) err
 	if !isAbsent(err) {
 		return err
 	}
+	rq.fresh = true
 	parent, err := rq.stat(path.Dir(dst))
 	if isAbsent(err) || err == nil && !parent.IsDir() {
 		return errNoParent
@@ -53,8 +55,12 @@ func (h *Handler) prepareCopyMove(r *http.Request, rq *request, host string) err
 // destination reads the Destination header (RFC 4918 section 10.3).
 func (h *Handler) destination(s, host string) (string, error) {
 	u, err := url.Parse(s)
-	if s == "" || err != nil {
-		return "", refuse(http.StatusBadRequest, "The Destination header is missing or not a URL.")
+	if s == "" || err != nil || u.Host == "" && !strings.HasPrefix(u.Path, "/") {
+		return "", refuse(http.StatusBadRequest, "The Destination header is missing, or neither a URL nor an absolute path.")
+	}
+	// It was meant as part of the name and not escaped; what is left of the name may be another file.
+	if strings.ContainsAny(s, "?#") {
+		return "", refuse(http.StatusBadRequest, "The Destination header has a query or a fragment.")
 	}
 	if u.Host != "" && !sameHost(u, host) {
 		return "", refuse(http.StatusBadGateway, "The destination is on another server.")
@@ -88,7 +94,9 @@ func (rq *request) copyFlat(ctx context.Context) error {
 		return err
 	}
 	if _, err := rq.stat(rq.dst); isAbsent(err) && len(props) == 0 {
-		rq.check(nil)
+		if err := rq.check(nil); err != nil {
+			return err
+		}
 		return rq.tree.Mkdir(ctx, rq.dst)
 	}
 	beside := path.Join(path.Dir(rq.dst), ".ocidav-"+rand.Text())

@@ -21,9 +21,16 @@ func TestOverwrite(t *testing.T) {
 			d.hasFile("/d/g", "content of f")
 		}
 		d := newDrive(t)
+		d.tree.Calls()
 		for _, o := range []string{"F", "f"} {
-			d.want(http.StatusPreconditionFailed, method, "/d/f", "", "Destination", "/d/g", "Overwrite", o)
+			w := d.want(http.StatusPreconditionFailed, method, "/d/f", "", "Destination", "/d/g", "Overwrite", o)
+			if !has(w, "Overwrite") {
+				t.Errorf("the answer does not say why: %s", w.Body)
+			}
 			d.want(http.StatusPreconditionFailed, method, "/d", "", "Destination", "/e", "Overwrite", o)
+		}
+		if got := d.tree.Calls(); got["Copy"]+got["Rename"] > 0 {
+			t.Errorf("a refused %s has begun: %v", method, got)
 		}
 		d.hasFile("/d/g", "content of g")
 		d.want(http.StatusCreated, method, "/d/f", "", "Destination", "/new", "Overwrite", "F")
@@ -67,6 +74,7 @@ func TestMoveOfMissingSource(t *testing.T) {
 func TestCopyOntoAncestor(t *testing.T) {
 	d := newDrive(t)
 	d.mkdir("/d/sub")
+	d.tree.Calls()
 	for _, method := range []string{"COPY", "MOVE"} {
 		for _, c := range [][2]string{
 			{"/d/f", "/d/f"}, {"/d/", "/d"}, {"/d", "/d/"}, {"//d", "/d"}, {"/d/f", "/d"}, {"/d/f", "/"}, {"/d/sub", "/d/"},
@@ -75,6 +83,9 @@ func TestCopyOntoAncestor(t *testing.T) {
 			d.want(http.StatusForbidden, method, c[0], "", "Destination", c[1], "Overwrite", "T")
 			d.want(http.StatusForbidden, method, c[0], "", "Destination", "http://example.com"+c[1])
 		}
+	}
+	if got := d.tree.Calls(); len(got) > 0 {
+		t.Errorf("the tree is asked: %v", got)
 	}
 	if got := d.members("/d"); got != "f g sub" {
 		t.Errorf("members %q", got)

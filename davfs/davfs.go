@@ -4,10 +4,10 @@
 //
 //	request -> Handler -> golang.org/x/net/webdav.Handler (the engine) -> fileSystem -> Tree
 //
-// The engine knows the methods, the multistatus and the locks. What it does wrong is cured from outside: [Handler]
-// repairs or refuses the request before the engine sees it, the file system under the engine remembers what the tree
-// truly said, and the ResponseWriter around its answer replaces a status that says something else. All three look at
-// one value, the request, that lives as long as the HTTP request does.
+// The engine knows the methods and the multistatus. What it does wrong is cured from outside: [Handler] repairs or
+// refuses the request before the engine sees it, conditions and locks among the reasons, the file system under the
+// engine remembers what the tree truly said, and the ResponseWriter around its answer replaces a status that says
+// something else. All three look at one value, the request, that lives as long as the HTTP request does.
 //
 // # Invariants
 //
@@ -24,6 +24,9 @@
 //     tree, under its own lock, finds nothing.
 //   - A target of COPY and MOVE is replaced by Tree.Copy and Tree.Rename themselves, and never removed first
 //     (filesystem.go, copymove.go).
+//   - Conditions and locks hold when the change is made: they are asked before the body is read, and again in the
+//     tree's Check (request.go), so that of several writers with one ETag one wins, and a lock that comes in the middle
+//     of an upload is kept.
 //   - What was described is what is read: the ETag and the length of an answer and its bytes come from one FileInfo.
 //   - No success before the tree agrees and no failure after: the status is made of the tree's last word.
 //
@@ -31,8 +34,8 @@
 //
 // names.go, headers.go and body.go repair and refuse; request.go is what one request knows; filesystem.go, file.go,
 // props.go and copymove.go are the file system under the engine; status.go and writer.go make the answer; options.go,
-// listing.go, locks.go and log.go are what the engine lacks. A method that the engine does badly is taken from it by a
-// case in Handler.serve.
+// listing.go, conditions.go, locking.go, locks.go and log.go are what the engine lacks. A method that the engine does
+// badly is taken from it by a case in Handler.serve, as LOCK and UNLOCK are.
 package davfs
 
 import (
@@ -40,6 +43,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,9 +56,6 @@ import (
 type Handler struct {
 	Tree Tree
 
-	// Locks holds the locks; nil is webdav.NewMemLS(), which is enough for one process and forgets at its end.
-	Locks webdav.LockSystem
-
 	// Prefix is the URL path of the tree's root: "/dav" serves /dav and all below, and not /davfoo. Empty is "/".
 	Prefix string
 
@@ -66,17 +67,12 @@ type Handler struct {
 
 	once   sync.Once
 	prefix string // "" or "/a/b"
-	locks  *lockBook
+	locks  lockTable
 	log    *slog.Logger
 }
 
 func (h *Handler) init() {
 	h.prefix = strings.TrimSuffix(path.Clean("/"+h.Prefix), "/")
-	ls := h.Locks
-	if ls == nil {
-		ls = webdav.NewMemLS()
-	}
-	h.locks = &lockBook{LockSystem: ls, held: make(map[string]heldLock)}
 	h.log = h.Log
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -86,6 +82,7 @@ func (h *Handler) init() {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.init)
 	rq := newRequest(r, h.Tree)
+	rq.h = h
 	g := &guard{w: w, rq: rq}
 	defer h.logRequest(r, rq, g, time.Now())
 	if err := h.serve(g, r, rq); err != nil {
@@ -109,12 +106,8 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 		return err
 	}
 
-	// The engine gets a copy without a host: If tags and Destination are reduced to paths, so that no proxy that
-	// rewrites Host can make it compare the wrong ones.
 	slash := name != "/" && strings.HasSuffix(r.URL.Path, "/")
 	r = r.Clone(r.Context())
-	host := r.Host
-	r.Host = ""
 	r.URL.Path, r.URL.RawPath = h.prefix+name, ""
 	if slash {
 		r.URL.Path += "/"
@@ -140,30 +133,51 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 			return err
 		}
 		w.Header().Set("Content-Type", ctype)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 	case http.MethodPut:
 		err = preparePut(r, slash || name == "/")
+		if t, ok := mtime(r.Header.Get("X-OC-Mtime")); ok {
+			rq.mtime = t
+			w.Header().Set("X-OC-Mtime", "accepted")
+		}
 	case "MKCOL":
 		err = prepareMkcol(r)
 	case http.MethodDelete:
 		err = rq.prepareDelete(r)
 	case "COPY", "MOVE":
-		err = h.prepareCopyMove(r, rq, host)
+		err = h.prepareCopyMove(r, rq)
 	case "PROPFIND":
 		err = rq.preparePropfind(r)
 	case "PROPPATCH":
 		_, err = readXML(r)
-	case "LOCK":
-		err = rq.prepareLock(r, slash)
 	}
 	if err != nil {
 		return err
 	}
+	if !slices.Contains(readMethods, r.Method) {
+		if err := h.readConditions(r, rq); err != nil {
+			return err
+		}
+		r.Header.Del("If")
+	}
+	switch r.Method {
+	case "LOCK":
+		return h.serveLock(w, r, rq, slash)
+	case "UNLOCK":
+		return h.serveUnlock(w, r, rq)
+	}
+	if err := rq.checkConditions(); err != nil {
+		return err
+	}
+	if err := h.checkLocks(rq); err != nil {
+		return err
+	}
 
-	forget := h.locks.below(r.Method, name)
-	engine := webdav.Handler{Prefix: h.prefix, FileSystem: fileSystem{rq}, LockSystem: h.locks}
+	ending := h.ending(rq)
+	engine := webdav.Handler{Prefix: h.prefix, FileSystem: fileSystem{rq}, LockSystem: noLocks{}}
 	engine.ServeHTTP(w, r)
 	if w.success() {
-		forget()
+		h.locks.remove(ending...)
 	}
 	return nil
 }
@@ -210,24 +224,4 @@ func (rq *request) prepareDelete(r *http.Request) error {
 		return refuse(http.StatusBadRequest, "DELETE of a directory takes no Depth but infinity.")
 	}
 	return nil
-}
-
-// prepareLock asks the tree before the engine does, which takes any error for an unmapped name, and truncates.
-func (rq *request) prepareLock(r *http.Request, slash bool) error {
-	r.Header.Set("Timeout", lockTimeout(r.Header.Get("Timeout")))
-	body, err := readXML(r)
-	if err != nil {
-		return err
-	}
-	if body.empty { // a refresh; RFC 4918 section 9.10.2
-		return nil
-	}
-	_, err = rq.stat(rq.name)
-	if isAbsent(err) {
-		if slash {
-			return refuse(http.StatusConflict, "There is no such directory to lock.")
-		}
-		return nil
-	}
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"ocidav/davfs"
 	"ocidav/davfs/treetest"
@@ -125,8 +126,20 @@ func (d *drive) listen() (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// raw sends bytes on a connection, half-closes it, and gives what comes back.
+// raw sends a request with Connection: close, and gives what comes back.
 func (d *drive) raw(addr, request string) string {
+	d.Helper()
+	return d.send(addr, request, false)
+}
+
+// torn sends the begin of a request and half-closes the connection. A whole request must not be sent so: net/http takes
+// it for given up.
+func (d *drive) torn(addr, request string) string {
+	d.Helper()
+	return d.send(addr, request, true)
+}
+
+func (d *drive) send(addr, request string, tear bool) string {
 	d.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -136,7 +149,10 @@ func (d *drive) raw(addr, request string) string {
 	if _, err := io.WriteString(c, request); err != nil {
 		d.Fatal(err)
 	}
-	c.(*net.TCPConn).CloseWrite()
+	if tear {
+		c.(*net.TCPConn).CloseWrite()
+	}
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	b, err := io.ReadAll(c)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		d.Logf("read answer: %v", err)
@@ -225,13 +241,24 @@ func TestReadOnly(t *testing.T) {
 	token := d.lock("/top")
 	d = &drive{t, &davfs.Handler{Tree: d.tree, ReadOnly: true}, d.tree}
 	for _, m := range []string{"PUT", "DELETE", "MKCOL", "COPY", "MOVE", "PROPPATCH", "LOCK", "UNLOCK"} {
-		d.want(http.StatusForbidden, m, "/top", "", "Destination", "/new", "Lock-Token", token)
+		body := map[string]string{"PUT": "x", "LOCK": lockBody, "PROPPATCH": patchBody}[m]
+		for _, target := range []string{"/top", "/d", "/new", "/"} {
+			d.want(http.StatusForbidden, m, target, body, "Destination", "/new2", "Lock-Token", token)
+		}
+	}
+	if got := d.tree.Calls(); len(got) > 1 || got["Stat"] > 1 { // the Stat of the LOCK above
+		t.Errorf("a read-only drive has asked its tree: %v", got)
 	}
 	d.want(http.StatusOK, "GET", "/top", "")
+	d.want(http.StatusOK, "HEAD", "/top", "")
+	d.want(http.StatusOK, "GET", "/", "")
 	d.want(http.StatusMultiStatus, "PROPFIND", "/", "", "Depth", "1")
-	for _, target := range []string{"/", "/top", "/absent", "*"} {
+	for target, allow := range map[string]string{
+		"/": "OPTIONS, GET, HEAD, PROPFIND", "/top": "OPTIONS, GET, HEAD, PROPFIND", "/absent": "OPTIONS",
+		"*": "OPTIONS, GET, HEAD, PROPFIND",
+	} {
 		h := d.want(http.StatusOK, "OPTIONS", target, "").Header()
-		if h.Get("DAV") != "1" || strings.Contains(h.Get("Allow"), "PUT") || strings.Contains(h.Get("Allow"), "LOCK") {
+		if h.Get("DAV") != "1" || h.Get("Allow") != allow {
 			t.Errorf("OPTIONS %s: DAV %s, Allow %s", target, h.Get("DAV"), h.Get("Allow"))
 		}
 	}
@@ -239,7 +266,9 @@ func TestReadOnly(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	d := newDrive(t)
-	for target, has := range map[string]string{"/": "GET, HEAD", "/d": "GET, HEAD", "/top": "PUT", "/absent": "MKCOL", "*": "MKCOL"} {
+	for target, has := range map[string]string{
+		"/": "GET, HEAD", "/d": "GET, HEAD", "/top": "PUT", "/absent": "MKCOL", "*": "MKCOL",
+	} {
 		h := d.want(http.StatusOK, "OPTIONS", target, "").Header()
 		if h.Get("DAV") != "1, 2" || h.Get("MS-Author-Via") != "DAV" || !strings.Contains(h.Get("Allow"), has) {
 			t.Errorf("OPTIONS %s: %v", target, h)
@@ -259,16 +288,21 @@ func TestUnknownMethod(t *testing.T) {
 	d := newDrive(t)
 	for _, m := range []string{"PATCH", "POST", "REPORT", "TRACE"} {
 		w := d.want(http.StatusMethodNotAllowed, m, "/top", "")
-		if !strings.Contains(w.Header().Get("Allow"), "PROPFIND") {
-			t.Errorf("%s: Allow %q", m, w.Header().Get("Allow"))
+		if a := w.Header().Get("Allow"); !strings.Contains(a, "PROPFIND") || !strings.Contains(a, "PUT") {
+			t.Errorf("%s: Allow %q", m, a)
+		}
+		ro := &drive{t, &davfs.Handler{Tree: d.tree, ReadOnly: true}, d.tree}
+		w = ro.want(http.StatusMethodNotAllowed, m, "/top", "")
+		if a := w.Header().Get("Allow"); a != "OPTIONS, GET, HEAD, PROPFIND" {
+			t.Errorf("%s of a read-only drive: Allow %q", m, a)
 		}
 	}
 }
 
 func TestNamesAreRefused(t *testing.T) {
 	d := newDrive(t)
-	bad := []string{"/a%00b", "/a%0ab", "/a%7fb", "/a%c2%85b", "/a%ffb", "/d%2ff", "/d%2Ff", "/d/../top", "/./top", "/d/%2e%2e/top",
-		"/" + strings.Repeat("x", 256)}
+	bad := []string{"/a%00b", "/a%0ab", "/a%7fb", "/a%c2%85b", "/a%ffb", "/d%2ff", "/d%2Ff", "/d/../top", "/./top",
+		"/d/%2e%2e/top", "/..", "/d/..", "/%2e", "/a%ed%a0%80b", "/" + strings.Repeat("x", 256)}
 	for _, name := range bad {
 		for _, m := range []string{"GET", "PUT", "MKCOL", "DELETE", "PROPFIND", "LOCK"} {
 			w := d.want(http.StatusBadRequest, m, name, "", "Depth", "0")
@@ -286,7 +320,8 @@ func TestNamesAreRefused(t *testing.T) {
 	if got := d.members("/"); got != "d e top" {
 		t.Errorf("members %q", got)
 	}
-	for _, name := range []string{"/100%25", "/a%3Fb%23c", "/;+&=@", "/%3Ctag%3E", "/..x", "/" + strings.Repeat("x", 255)} {
+	for _, name := range []string{"/100%25", "/a%3Fb%23c", "/;+&=@", "/%3Ctag%3E", "/..x", "/a%5Cb", "/%252f", "/" +
+		strings.Repeat("x", 255)} {
 		d.want(http.StatusCreated, "PUT", name, "x")
 		d.want(http.StatusOK, "GET", name, "")
 	}

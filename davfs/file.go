@@ -190,9 +190,8 @@ func (f *readFile) local() (io.Reader, bool) {
 type putFile struct {
 	rq   *request
 	name string
-	done bool
 	fi   fs.FileInfo
-	err  error
+	err  error // also while nothing has been copied
 }
 
 // ReadFrom hands the content to the tree. io.Copy calls it with the request's body in PUT and with the source's handle
@@ -203,16 +202,17 @@ func (p *putFile) ReadFrom(r io.Reader) (int64, error) {
 	} else {
 		p.fi, p.err = p.put(r, p.rq.check)
 	}
-	p.done = true
 	if p.err = p.rq.changed("put", p.name, p.err); p.err != nil {
 		return 0, p.err
 	}
+	p.rq.put = p.fi
 	return p.fi.Size(), nil
 }
 
 func (p *putFile) put(r io.Reader, check Check) (fs.FileInfo, error) {
 	fi, err := p.rq.tree.Put(p.rq.ctx, p.name, r, PutOptions{
 		Size:        max(p.rq.body.want, 0),
+		ModTime:     p.rq.mtime,
 		ContentType: keptType(p.rq.ctype, p.name),
 		Check:       check,
 	})
@@ -222,31 +222,8 @@ func (p *putFile) put(r io.Reader, check Check) (fs.FileInfo, error) {
 	return fi, err
 }
 
-// createEmpty makes the file of a LOCK on an unmapped name (RFC 4918 section 9.10.4), if the name still is unmapped. If
-// it is not, the lock is on what stands there, which is not touched.
-func (p *putFile) createEmpty() error {
-	taken := errors.New("taken")
-	_, err := p.rq.tree.Put(p.rq.ctx, p.name, strings.NewReader(""), PutOptions{Check: func(old fs.FileInfo) error {
-		p.rq.check(old)
-		if old != nil {
-			return taken
-		}
-		return nil
-	}})
-	p.done = true
-	if errors.Is(err, taken) || errors.Is(err, fs.ErrExist) && !isFailure(err) {
-		p.rq.checked, p.rq.replaced = true, true
-		return nil
-	}
-	return p.rq.changed("create", p.name, err)
-}
-
-// Stat describes the new content, for the ETag of the answer; the engine calls it between the copy and Close. Where
-// nothing was copied, because an empty body writes itself without a call, this is the moment to make the empty file.
+// Stat describes the new content, for the ETag of the answer; the engine calls it between the copy and Close.
 func (p *putFile) Stat() (os.FileInfo, error) {
-	if !p.done {
-		p.ReadFrom(p.rq.body)
-	}
 	if p.err != nil {
 		return nil, p.err
 	}

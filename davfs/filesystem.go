@@ -51,14 +51,7 @@ func (f fileSystem) Mkdir(ctx context.Context, name string, _ os.FileMode) error
 func (f fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.FileMode) (webdav.File, error) {
 	name = path.Clean(name)
 	if flag&os.O_CREATE != 0 {
-		p := &putFile{rq: f.rq, name: name}
-		if f.rq.method == "LOCK" {
-			// The engine does not look at the error of Close here, so the file is made now.
-			if err := p.createEmpty(); err != nil {
-				return nil, err
-			}
-		}
-		return p, nil
+		return &putFile{rq: f.rq, name: name, err: errHandle}, nil
 	}
 	fi, err := f.rq.stat(name)
 	if err != nil {
@@ -78,7 +71,7 @@ func (f fileSystem) RemoveAll(ctx context.Context, name string) error {
 		return nil
 	}
 	name = path.Clean(name)
-	return f.rq.changed("remove", name, f.rq.tree.RemoveAll(ctx, name, nil))
+	return f.rq.changed("remove", name, f.rq.tree.RemoveAll(ctx, name, f.rq.check))
 }
 
 func (f fileSystem) Rename(ctx context.Context, oldName, newName string) error {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Timeouts of locks. The engine prints the one that was asked for, and "Second-0" for none or an infinite one, which
-// LibreOffice reads as expired.
+// Timeouts of locks. One that never ends would outlive the client that forgot it.
 const (
 	defaultLockTimeout = 600 * time.Second
 	maxLockTimeout     = 3600 * time.Second
@@ -27,14 +26,6 @@ func (h *Handler) repairHeaders(r *http.Request) {
 	default:
 		r.Header.Set("Overwrite", "T")
 	}
-	// Finder sends one line for each token; the engine reads the first line.
-	if lines := r.Header.Values("If"); len(lines) > 0 {
-		r.Header.Set("If", pathTags(strings.Join(lines, " "), h.tagPath))
-	}
-	// RFC 4918 section 10.5 wants a Coded-URL; Windows sometimes leaves the brackets out.
-	if t := strings.TrimSpace(r.Header.Get("Lock-Token")); t != "" && t[0] != '<' {
-		r.Header.Set("Lock-Token", "<"+t+">")
-	}
 }
 
 // depth reads "Infinity" and "1,noroot" as well; the engine knows neither.
@@ -44,7 +35,7 @@ func depth(s string) string {
 }
 
 // lockTimeout chooses the first timeout of the list that it understands (RFC 4918 section 10.7), within bounds.
-func lockTimeout(s string) string {
+func lockTimeout(s string) time.Duration {
 	d := defaultLockTimeout
 	for t := range strings.SplitSeq(s, ",") {
 		t = strings.TrimSpace(t)
@@ -65,49 +56,18 @@ func lockTimeout(s string) string {
 		}
 		break
 	}
-	return "Second-" + strconv.Itoa(int(d/time.Second))
+	return d
 }
 
-// pathTags replaces the resource tags of an If header (RFC 4918 section 10.4.2), which stand outside of the
-// parentheses, and leaves tokens and entity tags within them as they are.
-func pathTags(s string, path func(tag string) string) string {
-	var b strings.Builder
-	list := false
-	for s != "" {
-		end := 1
-		switch s[0] {
-		case '(':
-			list = true
-		case ')':
-			list = false
-		case '[':
-			end = strings.IndexByte(s, ']') + 1
-		case '<':
-			end = strings.IndexByte(s, '>') + 1
-		}
-		if end == 0 { // unclosed: the engine's parser shall say so
-			end = len(s)
-		} else if s[0] == '<' && !list {
-			b.WriteString("<" + path(s[1:end-1]) + ">")
-			s = s[end:]
-			continue
-		}
-		b.WriteString(s[:end])
-		s = s[end:]
+// mtime reads X-OC-Mtime, the modification time in seconds since 1970 that ownCloud's, Nextcloud's and rclone's clients
+// send with a PUT. A fraction is left out.
+func mtime(s string) (time.Time, bool) {
+	whole, _, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || n <= 0 || n > 253402300799 { // up to the year 9999, which RFC 3339 can say
+		return time.Time{}, false
 	}
-	return b.String()
-}
-
-// tagPath reduces a resource tag to its path. The engine answers 404 for a tag outside of its prefix, where RFC 4918
-// means that the list does not match; it does skip one with a host.
-func (h *Handler) tagPath(tag string) string {
-	u, err := url.Parse(tag)
-	if err == nil && u.Path != "" {
-		if name, err := h.nameOf(u); err == nil {
-			return h.href(name)
-		}
-	}
-	return "//elsewhere.invalid/"
+	return time.Unix(n, 0), true
 }
 
 // sameHost compares a host of a URL with the one that the request was sent to; a default port may be left out.

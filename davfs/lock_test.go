@@ -4,12 +4,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"ocidav/davfs"
 	"ocidav/davfs/treetest"
-
-	"golang.org/x/net/webdav"
 )
 
 // The engine takes any error of Stat for an unmapped name and truncates what is there.
@@ -85,18 +82,32 @@ func TestLocksEndWithTheirResource(t *testing.T) {
 		d.want(http.StatusLocked, "PUT", "/d/g", "still locked")
 		d.want(http.StatusLocked, "DELETE", "/e", "")
 
-		// Those below a directory as well, but not one that was taken meanwhile.
-		d.tree.Before(func(m, name string) {
-			if m == "RemoveAll" || m == "Rename" {
-				d.tree.Before(nil)
-				d.lock("/d/g2")
-			}
-		})
-		d.do(method, "/d", "", "Destination", "/moved2")
-		d.tree.Before(nil)
+		// Those below a directory as well.
+		d.want(map[string]int{"DELETE": 204, "MOVE": 201}[method], method, "/d", "", "Destination", "/moved2",
+			"If", "</d/g> ("+tokenD+")")
 		d.mkdir("/d")
 		d.want(http.StatusCreated, "PUT", "/d/g", "not locked")
-		d.want(http.StatusLocked, "PUT", "/d/g2", "locked meanwhile")
+	}
+}
+
+// A lock that is taken between the question and the change forbids the change.
+func TestLockMeanwhile(t *testing.T) {
+	for _, c := range []struct{ method, target, call string }{
+		{"PUT", "/d/f", "Put"}, {"DELETE", "/d", "RemoveAll"}, {"MOVE", "/d", "Rename"}, {"COPY", "/top", "Copy"},
+	} {
+		d := newDrive(t)
+		d.tree.Before(func(m, _ string) {
+			if m == c.call {
+				d.tree.Before(nil)
+				d.lock("/d/f")
+			}
+		})
+		dst := "/new"
+		if c.method == "COPY" {
+			dst = "/d/f"
+		}
+		d.want(http.StatusLocked, c.method, c.target, "x", "Destination", dst)
+		d.hasFile("/d/f", "content of f")
 	}
 }
 
@@ -125,16 +136,4 @@ func TestIfHeader(t *testing.T) {
 	token = d.lock("/dav/d/f")
 	d.want(http.StatusNoContent, "PUT", "/dav/d/f", "7", "If", "<http://example.com/dav/d/f> ("+token+")")
 	d.want(http.StatusPreconditionFailed, "PUT", "/dav/d/f", "8", "If", "<http://example.com/d/f> ("+token+")")
-}
-
-// The field Locks takes another system.
-func TestLockSystem(t *testing.T) {
-	d := newDrive(t)
-	d.Locks = webdav.NewMemLS()
-	token, err := d.Locks.Create(time.Now(), webdav.LockDetails{Root: "/d/f", Duration: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.want(http.StatusLocked, "PUT", "/d/f", "x")
-	d.want(http.StatusNoContent, "PUT", "/d/f", "x", "If", "(<"+token+">)")
 }

@@ -1,80 +1,159 @@
 package davfs
 
 import (
+	"cmp"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/net/webdav"
 )
 
-// A lockBook notes the locks that clients take, so that those of a name that is gone can be given up: RFC 4918 sections
-// 9.6.1 and 7.7 end a lock with its resource, while a LockSystem has no way to be told (golang/go#42839).
-type lockBook struct {
-	webdav.LockSystem
-
-	mu   sync.Mutex
-	held map[string]heldLock // by token
+// A lock is a write lock (RFC 4918 section 6).
+type lock struct {
+	token   string
+	root    string
+	flat    bool // Depth 0; else infinity
+	shared  bool
+	owner   string // the owner element, whole
+	timeout time.Duration
+	until   time.Time
 }
 
-type heldLock struct {
-	root  string
-	until time.Time
+// covers says whether name is under the lock.
+func (l *lock) covers(name string) bool { return l.root == name || !l.flat && within(name, l.root) }
+
+func (l *lock) overlaps(m *lock) bool { return l.covers(m.root) || m.covers(l.root) }
+
+// lockTable holds the locks, in this process and until its end. It stands in for the engine's LockSystem, which knows
+// neither shared locks nor those of members and parents, lets a list about one name open another (golang/go#43556),
+// answers 423 to two writers without any lock, keeps the locks of what is gone (golang/go#42839), and counts its tokens
+// up from the time of day. The token of a lock is random, so that knowing it is proof enough.
+type lockTable struct {
+	mu    sync.Mutex
+	locks map[string]*lock // by token
 }
 
-func (b *lockBook) Create(now time.Time, d webdav.LockDetails) (string, error) {
-	token, err := b.LockSystem.Create(now, d)
-	// The engine's own locks for the length of a request have no timeout; a client's always have (headers.go).
-	if err == nil && d.Duration >= 0 {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for t, l := range b.held {
-			if l.until.Before(now) {
-				delete(b.held, t)
-			}
-		}
-		b.held[token] = heldLock{path.Clean(d.Root), now.Add(d.Duration)}
-	}
-	return token, err
-}
+// Bounds of the memory that clients can fill with locks.
+const (
+	maxLocks = 10_000
+	maxOwner = 4 << 10 // bytes
+)
 
-func (b *lockBook) Refresh(now time.Time, token string, d time.Duration) (webdav.LockDetails, error) {
-	det, err := b.LockSystem.Refresh(now, token, d)
-	if err == nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.held[token] = heldLock{path.Clean(det.Root), now.Add(d)}
-	}
-	return det, err
-}
-
-func (b *lockBook) Unlock(now time.Time, token string) error {
-	err := b.LockSystem.Unlock(now, token)
-	if err == nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.held, token)
-	}
-	return err
-}
-
-// below gives a function to call after DELETE or MOVE has succeeded. It ends the locks that were on name and below when
-// the request began: one that was taken since belongs to what stands there now.
-func (b *lockBook) below(method, name string) func() {
-	if method != "DELETE" && method != "MOVE" {
-		return func() {}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var tokens []string
-	for t, l := range b.held {
-		if within(l.root, name) {
-			tokens = append(tokens, t)
-		}
-	}
-	return func() {
-		for _, t := range tokens {
-			b.Unlock(time.Now(), t) // one that has ended already is no error here
+// each calls f for all locks that have not expired. The caller holds mu.
+func (t *lockTable) each(f func(l *lock)) {
+	now := time.Now()
+	for token, l := range t.locks {
+		if now.Before(l.until) {
+			f(l)
+		} else {
+			delete(t.locks, token)
 		}
 	}
 }
+
+// add puts l into the table, or gives the locks that forbid it (RFC 4918 section 6.2), or has no room.
+func (t *lockTable) add(l lock) (conflict []lock, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.each(func(m *lock) {
+		if l.overlaps(m) && !(l.shared && m.shared) {
+			conflict = append(conflict, *m)
+		}
+	})
+	if conflict != nil || len(t.locks) >= maxLocks {
+		return conflict, false
+	}
+	if t.locks == nil {
+		t.locks = make(map[string]*lock)
+	}
+	l.until = time.Now().Add(l.timeout)
+	t.locks[l.token] = &l
+	return nil, true
+}
+
+func (t *lockTable) remove(tokens ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range tokens {
+		delete(t.locks, token)
+	}
+}
+
+// refresh starts the timeout anew of the first of the tokens that is a lock on name.
+func (t *lockTable) refresh(name string, tokens []string, timeout time.Duration) (lock, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range tokens {
+		if l := t.locks[token]; l != nil && l.covers(name) && time.Now().Before(l.until) {
+			l.timeout, l.until = timeout, time.Now().Add(timeout)
+			return *l, true
+		}
+	}
+	return lock{}, false
+}
+
+// on gives the locks on name, sorted by token.
+func (t *lockTable) on(name string) []lock {
+	return t.list(func(l *lock) bool { return l.covers(name) })
+}
+
+// below gives the tokens of the locks at and below name, and of those below dst if it is not empty.
+func (t *lockTable) below(name, dst string) (tokens []string) {
+	for _, l := range t.list(func(l *lock) bool {
+		return name != "" && within(l.root, name) || dst != "" && l.root != dst && within(l.root, dst)
+	}) {
+		tokens = append(tokens, l.token)
+	}
+	return tokens
+}
+
+func (t *lockTable) list(which func(l *lock) bool) (list []lock) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.each(func(l *lock) {
+		if which(l) {
+			list = append(list, *l)
+		}
+	})
+	slices.SortFunc(list, func(a, b lock) int { return cmp.Compare(a.token, b.token) })
+	return list
+}
+
+// holds says whether token is a lock on name.
+func (t *lockTable) holds(token, name string) bool {
+	return slices.ContainsFunc(t.on(name), func(l lock) bool { return l.token == token })
+}
+
+// A touch is what a request does to a name, as far as locks care (RFC 4918 sections 7.4 and 7.5).
+type touch struct {
+	name   string
+	member bool // it appears or disappears, which changes its parent
+	deep   bool // all below it is touched too
+}
+
+func (c touch) concerns(l *lock) bool {
+	return l.covers(c.name) || c.deep && within(l.root, c.name) ||
+		c.member && c.name != "/" && l.root == path.Dir(c.name)
+}
+
+// inTheWay gives the locks that forbid the touches to a client that has these tokens. A shared lock is open to the
+// holder of another one on the same.
+func (t *lockTable) inTheWay(touches []touch, tokens []string) []lock {
+	ours := func(l lock) bool { return slices.Contains(tokens, l.token) }
+	all := t.list(func(l *lock) bool {
+		return slices.ContainsFunc(touches, func(c touch) bool { return c.concerns(l) })
+	})
+	return slices.DeleteFunc(slices.Clone(all), func(l lock) bool {
+		return ours(l) || l.shared && slices.ContainsFunc(all, func(m lock) bool {
+			return m.shared && ours(m) && m.overlaps(&l)
+		})
+	})
+}
+
+// noLocks is what the engine gets: all is decided before it runs.
+type noLocks struct{ webdav.LockSystem }
+
+func (noLocks) Create(time.Time, webdav.LockDetails) (string, error) { return "", nil }
+func (noLocks) Unlock(time.Time, string) error                       { return nil }

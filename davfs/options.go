@@ -20,8 +20,13 @@ func without(l []string, m string) []string {
 	return slices.DeleteFunc(slices.Clone(l), func(s string) bool { return s == m })
 }
 
-// allowBut is the Allow header of a 405 (RFC 9110 section 15.5.6).
-func allowBut(method string) string { return strings.Join(without(allMethods, method), ", ") }
+// setAllow writes the Allow header of OPTIONS, and of a 405 (RFC 9110 section 15.5.6).
+func (h *Handler) setAllow(hd http.Header, methods []string) {
+	if h.ReadOnly {
+		methods = slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return !slices.Contains(readMethods, m) })
+	}
+	hd.Set("Allow", strings.Join(methods, ", "))
+}
 
 // admit refuses methods that are unknown, or that write where nothing may be written.
 func (h *Handler) admit(method string) error {
@@ -54,11 +59,10 @@ func (h *Handler) options(w http.ResponseWriter, allow []string) {
 	class := "1, 2"
 	if h.ReadOnly {
 		class = "1"
-		allow = slices.DeleteFunc(slices.Clone(allow), func(s string) bool { return !slices.Contains(readMethods, s) })
 	}
 	w.Header().Set("DAV", class)
 	w.Header().Set("MS-Author-Via", "DAV") // Windows asks FrontPage's protocol without it
-	w.Header().Set("Allow", strings.Join(allow, ", "))
+	h.setAllow(w.Header(), allow)
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
 }

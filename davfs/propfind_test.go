@@ -1,11 +1,15 @@
 package davfs_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"ocidav/davfs"
 	"ocidav/davfs/treetest"
@@ -62,6 +66,34 @@ func TestFailingListingIsWholeFailure(t *testing.T) {
 	}
 }
 
+// A oneBad fails for the properties of one member.
+type oneBad struct {
+	*treetest.Mem
+	name string
+}
+
+func (o oneBad) Props(ctx context.Context, name string, fi fs.FileInfo) ([]davfs.Property, error) {
+	if name == o.name {
+		return nil, &treetest.Failure{Class: davfs.ClassTimeout}
+	}
+	return o.Mem.Props(ctx, name, fi)
+}
+
+// The properties of the last member are known before the first byte about the first one.
+func TestFailingMember(t *testing.T) {
+	for i := range 40 {
+		d := newDrive(t)
+		for j := range 40 {
+			d.put(fmt.Sprintf("/e/%02d", j), "x")
+		}
+		d.Tree = oneBad{d.tree, fmt.Sprintf("/e/%02d", i)}
+		if w := d.want(http.StatusGatewayTimeout, "PROPFIND", "/e", "", "Depth", "1"); has(w, "href") {
+			t.Errorf("member %d fails and something is listed: %s", i, w.Body)
+		}
+		d.want(http.StatusMultiStatus, "PROPFIND", "/e", findLive, "Depth", "1")
+	}
+}
+
 func TestPropfindDepth(t *testing.T) {
 	d := newDrive(t)
 	for _, h := range [][]string{nil, {"Depth", "infinity"}, {"Depth", "Infinity"}, {"Depth", "infinity,noroot"}} {
@@ -82,7 +114,9 @@ func TestPropfindDepth(t *testing.T) {
 // Every name that a tree may hold comes back in a href that leads to it.
 func TestHrefs(t *testing.T) {
 	d := newDrive(t)
-	for _, n := range []string{"a b", "100%", "#", "?", ";x", "+", "&", "<b>", `"`, "caf\u00e9", "\U0001f4be", "a:b", "..x"} {
+	for _, n := range []string{
+		"a b", "100%", "#", "?", ";x", "+", "&", "<b>", `"`, "caf\u00e9", "\U0001f4be", "a:b", "..x",
+	} {
 		d.put("/e/"+n, n)
 	}
 	w := d.want(http.StatusMultiStatus, "PROPFIND", "/e", findLive, "Depth", "1")
@@ -102,22 +136,32 @@ func TestHrefs(t *testing.T) {
 func TestXMLBodies(t *testing.T) {
 	d := newDrive(t)
 	large := findLive + "<!--" + strings.Repeat("x", 1<<20) + "-->"
-	deep := `<D:propfind xmlns:D="DAV:"><D:prop>` + strings.Repeat("<a>", 300) + strings.Repeat("</a>", 300) + `</D:prop></D:propfind>`
 	for _, m := range []string{"PROPFIND", "PROPPATCH", "LOCK"} {
 		d.want(http.StatusRequestEntityTooLarge, m, "/top", large, "Depth", "0")
 		d.want(http.StatusBadRequest, m, "/top", "<not><xml>", "Depth", "0")
 		d.want(http.StatusBadRequest, m, "/top", " ", "Depth", "0")
-		d.want(http.StatusBadRequest, m, "/top", deep, "Depth", "0")
+	}
+	for n, code := range map[int]int{200: http.StatusMultiStatus, 300: http.StatusBadRequest} {
+		d.want(code, "PROPPATCH", "/top", `<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><b>`+strings.Repeat("<a>", n)+
+			strings.Repeat("</a>", n)+`</b></D:prop></D:set></D:propertyupdate>`)
 	}
 	d.want(http.StatusBadRequest, "PROPFIND", "/top",
 		`<D:propfind xmlns:D="DAV:"><D:prop><x:foo xmlns:x=""/></D:prop></D:propfind>`, "Depth", "0")
+	// Nothing is read of what says that it is too large.
+	r := httptest.NewRequest("PROPFIND", "/top", iotest.ErrReader(io.ErrUnexpectedEOF))
+	r.ContentLength = 2 << 20
+	w := httptest.NewRecorder()
+	if d.ServeHTTP(w, r); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body of 2 MiB: status %d", w.Code)
+	}
 	addr := d.listen()
-	if a := d.raw(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nDepth: 0\r\nContent-Length: 500\r\n\r\n<D:prop"); !strings.HasPrefix(a, "HTTP/1.1 400 ") {
+	a := d.torn(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nDepth: 0\r\nContent-Length: 500\r\n\r\n<D:prop")
+	if !strings.HasPrefix(a, "HTTP/1.1 400 ") {
 		t.Errorf("a torn body: %.60q", a)
 	}
 	chunk := strings.Repeat("x", 1<<16)
-	a := d.raw(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nDepth: 0\r\nTransfer-Encoding: chunked\r\n\r\n"+
-		strings.Repeat("10000\r\n"+chunk+"\r\n", 17)+"0\r\n\r\n")
+	a = d.raw(addr, "PROPFIND / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nDepth: 0\r\nTransfer-Encoding: chunked\r\n"+
+		"\r\n"+strings.Repeat("10000\r\n"+chunk+"\r\n", 17)+"0\r\n\r\n")
 	if !strings.HasPrefix(a, "HTTP/1.1 413 ") {
 		t.Errorf("a large chunked body: %.60q", a)
 	}
@@ -155,14 +199,14 @@ func TestProppatchOrder(t *testing.T) {
 // One PROPPATCH is one call of the tree, all or nothing.
 func TestProppatchIsOneCall(t *testing.T) {
 	d := newDrive(t)
-	body := `<D:propertyupdate xmlns:D="DAV:" xmlns:x="urn:x"><D:set><D:prop><x:a xml:lang="de"><x:i>&amp;</x:i></x:a><x:b/>` +
-		`</D:prop></D:set><D:remove><D:prop><x:c/></D:prop></D:remove></D:propertyupdate>`
+	body := `<D:propertyupdate xmlns:D="DAV:" xmlns:x="urn:x"><D:set><D:prop><x:a xml:lang="de">` +
+		`<x:i>&amp;</x:i></x:a><x:b/></D:prop></D:set><D:remove><D:prop><x:c/></D:prop></D:remove></D:propertyupdate>`
 	d.want(http.StatusMultiStatus, "PROPPATCH", "/top", body)
 	if got := d.tree.Calls(); got["PatchProps"] != 1 || got["Stat"] != 1 || len(got) != 2 {
 		t.Errorf("PROPPATCH costs %v", got)
 	}
 	w := d.want(http.StatusMultiStatus, "PROPFIND", "/top", "", "Depth", "0")
-	for _, s := range []string{`lang="de"`, `<i xmlns="urn:x">&amp;</i>`, "<b "} {
+	for _, s := range []string{`lang="de"`, `="urn:x">&amp;</`, "<b "} {
 		if !has(w, s) {
 			t.Errorf("allprop has no %s: %s", s, w.Body)
 		}

@@ -2,7 +2,10 @@ package davfs
 
 import (
 	"encoding/xml"
+	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"golang.org/x/net/webdav"
 )
@@ -14,18 +17,56 @@ var (
 
 // DeadProps gives the dead properties (RFC 4918 section 4). A COPY needs none, since Tree.Copy takes them along.
 func (s *resource) DeadProps() (map[xml.Name]webdav.Property, error) {
-	if s.rq.bare || s.rq.method == "COPY" {
+	if s.rq.method == "COPY" {
 		return nil, nil
+	}
+	m := make(map[xml.Name]webdav.Property)
+	if b, ok := s.fi.(interface{ BirthTime() time.Time }); ok && !b.BirthTime().IsZero() {
+		birth := b.BirthTime().UTC().Format(time.RFC3339)
+		m[creationDate] = webdav.Property{XMLName: creationDate, InnerXML: []byte(birth)}
+	}
+	if s.rq.locks {
+		for _, p := range s.rq.h.lockProps(s.name) {
+			m[p.XMLName] = p
+		}
+	}
+	if s.rq.bare {
+		return m, nil
 	}
 	l, err := s.rq.deadProps(s.rq.ctx, s.name, s.fi)
 	if err != nil {
 		return nil, s.rq.answer("props", s.name, err)
 	}
-	m := make(map[xml.Name]webdav.Property, len(l))
 	for _, p := range l {
 		m[p.XMLName] = webdav.Property(p)
 	}
 	return m, nil
+}
+
+// The live properties that go to the engine in the place of dead ones, because it does not know them.
+var (
+	creationDate  = xml.Name{Space: "DAV:", Local: "creationdate"} // RFC 4918 section 15.1
+	lockDiscovery = xml.Name{Space: "DAV:", Local: "lockdiscovery"}
+	supportedLock = xml.Name{Space: "DAV:", Local: "supportedlock"}
+)
+
+// lockProps are the two live properties about locks (RFC 4918 sections 15.8 and 15.10), for a PROPFIND that asks for
+// them by name: in an allprop the engine would list its own supportedlock too.
+func (h *Handler) lockProps(name string) []webdav.Property {
+	var b strings.Builder
+	for _, l := range h.locks.on(name) {
+		b.WriteString(h.activeLock(l))
+	}
+	const entry = `<D:lockentry xmlns:D="DAV:"><D:lockscope><D:%s/></D:lockscope>` +
+		`<D:locktype><D:write/></D:locktype></D:lockentry>`
+	supported := fmt.Sprintf(entry+entry, "exclusive", "shared")
+	if h.ReadOnly {
+		supported = ""
+	}
+	return []webdav.Property{
+		{XMLName: lockDiscovery, InnerXML: []byte(b.String())},
+		{XMLName: supportedLock, InnerXML: []byte(supported)},
+	}
 }
 
 // Patch sets and removes properties in the order of the request (RFC 4918 section 9.2): the last word on each name

@@ -7,35 +7,6 @@ import (
 	"testing"
 )
 
-func TestPathTags(t *testing.T) {
-	tag := func(s string) string { return "T" + s }
-	for in, want := range map[string]string{
-		"":                                   "",
-		"(<a>)":                              "(<a>)",
-		"<x> (<a>)":                          "<Tx> (<a>)",
-		`<x> (<a> ["e"]) (Not <b>) <y>(<c>)`: `<Tx> (<a> ["e"]) (Not <b>) <Ty>(<c>)`,
-		`<x> (["a)b<"] <c>)`:                 `<Tx> (["a)b<"] <c>)`,
-		"<x":                                 "<x",
-		"([x":                                "([x",
-		"<x> (<a>":                           "<Tx> (<a>",
-		"nonsense":                           "nonsense",
-		"<> (<a>)":                           "<T> (<a>)",
-	} {
-		if got := pathTags(in, tag); got != want {
-			t.Errorf("pathTags(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func FuzzPathTags(f *testing.F) {
-	f.Add(`<http://h/x> (<a> ["e"]) (Not <b>)`)
-	f.Fuzz(func(t *testing.T, s string) {
-		if got := pathTags(s, func(tag string) string { return tag }); got != s {
-			t.Errorf("pathTags changes %q to %q", s, got)
-		}
-	})
-}
-
 // What fails after the first byte of a multistatus cuts the connection.
 func TestLateFailureCuts(t *testing.T) {
 	late := func(write func(g *guard)) (cut bool, w *httptest.ResponseRecorder) {

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"sync"
+	"time"
 )
 
 // A request is what one HTTP request knows: what it is about, what the tree has answered so far, and the first thing
@@ -14,25 +16,30 @@ import (
 // each once. It ends with the HTTP request, so an answer is never older than that, and what a change rests on is
 // looked at again in the tree's Check.
 type request struct {
+	h      *Handler
 	tree   Tree
 	ctx    context.Context // of the HTTP request; webdav.File has no other way to get one
 	method string
-	ctype  string // Content-Type of the body
-	name   string // what it is about
-	dst    string // the Destination of a COPY or MOVE
-	keep   bool   // Overwrite: F
-	flat   bool   // COPY of a directory with Depth 0
-	bare   bool   // PROPFIND that asks for no dead property
+	ctype  string    // Content-Type of the body
+	mtime  time.Time // that the client gives the file
+	name   string    // what it is about
+	dst    string    // the Destination of a COPY or MOVE
+	keep   bool      // Overwrite: F
+	flat   bool      // COPY of a directory with Depth 0
+	bare   bool      // PROPFIND that asks for no dead property
+	locks  bool      // PROPFIND that asks for locks
+	fresh  bool      // nothing stands at the target
+	cond   conditions
 	body   *body
 
 	stats map[string]statAnswer
 	lists map[string][]fs.FileInfo
 
-	mu       sync.Mutex // http.ServeContent reads from a goroutine of its own for several ranges
-	props    map[string][]Property
-	err      error // the first failure or refusal: it decides the answer
-	checked  bool  // a Check was asked
-	replaced bool  // and found something at the name
+	mu      sync.Mutex // http.ServeContent reads from a goroutine of its own for several ranges
+	props   map[string][]Property
+	err     error       // the first failure or refusal: it decides the answer
+	put     fs.FileInfo // what a PUT has made
+	checked bool        // a Check was asked, and knows whether the target is fresh
 }
 
 type statAnswer struct {
@@ -102,17 +109,37 @@ func (rq *request) readDir(name string) ([]fs.FileInfo, error) {
 	return l, nil
 }
 
-// check is the Check of every change that creates or replaces. It keeps what it saw for the status, and it alone
-// decides on Overwrite: F, since another client may have been quicker than the question before (RFC 4918 section
-// 10.6).
+// target is the name whose content a change is about.
+func (rq *request) target() string {
+	if rq.dst != "" {
+		return rq.dst
+	}
+	return rq.name
+}
+
+// check is the Check of every change. It keeps what it saw for the status, and it has the last word on Overwrite: F
+// (RFC 4918 section 10.6), on the conditions and on the locks, since another client may have been quicker than the
+// questions before.
 func (rq *request) check(old fs.FileInfo) error {
 	rq.mu.Lock()
-	rq.checked, rq.replaced = true, old != nil
+	rq.checked, rq.fresh = true, old == nil
 	rq.mu.Unlock()
 	if old != nil && rq.keep {
 		return errOverwrite
 	}
-	return nil
+	err := rq.cond.check(rq, func(name string) (fs.FileInfo, error) {
+		switch {
+		case name != rq.target():
+			return rq.stat(name)
+		case old == nil:
+			return nil, fs.ErrNotExist
+		}
+		return old, nil
+	})
+	if err != nil {
+		return err
+	}
+	return rq.h.checkLocks(rq)
 }
 
 // preparePropfind reads all that the answer will be made of, so that the multistatus, once begun, cannot fail.
@@ -126,6 +153,7 @@ func (rq *request) preparePropfind(r *http.Request) error {
 		return errFiniteDepth
 	}
 	rq.bare = onlyLive(x.named)
+	rq.locks = slices.Contains(x.named, lockDiscovery) || slices.Contains(x.named, supportedLock)
 	fi, err := rq.stat(rq.name)
 	if err != nil {
 		return err

@@ -23,9 +23,13 @@ func refuse(code int, text string) error { return &refusal{code, text} }
 var (
 	errOverwrite   = refuse(http.StatusPreconditionFailed, "The destination exists, and Overwrite: F was given.")
 	errNoParent    = refuse(http.StatusConflict, "The parent directory does not exist.")
-	errFiniteDepth = refuse(http.StatusForbidden, // RFC 4918 section 9.1
-		`<?xml version="1.0" encoding="utf-8"?>`+"\n"+`<D:error xmlns:D="DAV:"><D:propfind-finite-depth/></D:error>`)
+	errFiniteDepth = refuse(http.StatusForbidden, xmlError("<D:propfind-finite-depth/>")) // RFC 4918 section 9.1
 )
+
+// xmlError is the body that names a condition of RFC 4918 section 16.
+func xmlError(condition string) string {
+	return `<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:">` + condition + `</D:error>`
+}
 
 // isFailure says whether err is a failure of the storage and no answer about a name; see [Tree]. An error that claims
 // to be both is a failure: absence must be certain.
@@ -134,17 +138,14 @@ func judgeAnswer(method string, err error) verdict {
 }
 
 // writeHeaders sets the headers that belong to the verdict.
-func (v verdict) writeHeaders(h http.Header, method string) {
+func (v verdict) writeHeaders(h http.Header) {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	if strings.HasPrefix(v.text, "<?xml") {
 		h.Set("Content-Type", "application/xml; charset=utf-8")
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
-	switch v.code {
-	case http.StatusUnauthorized:
+	if v.code == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Basic realm="ocidav", charset="UTF-8"`)
-	case http.StatusMethodNotAllowed:
-		h.Set("Allow", allowBut(method))
 	}
 	if v.retry > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((v.retry+time.Second-1)/time.Second), 10))

@@ -65,13 +65,15 @@ type Tree interface {
 	Props(ctx context.Context, name string, fi fs.FileInfo) ([]Property, error)
 
 	// PatchProps sets and removes dead properties of a file or directory, all or none. A name in both is set. It
-	// changes neither ETag nor modification time.
+	// changes neither ETag nor modification time. A tree whose root has no place for properties refuses them for "/"
+	// with fs.ErrPermission.
 	PatchProps(ctx context.Context, name string, set []Property, remove []xml.Name) error
 }
 
 // A Check is asked by a Tree, under the lock that the change is then made under, whether the change may be made. old
 // is what stands at the name that is about to change (for Copy and Rename the destination), nil for nothing. Its
-// error ends the operation, comes back as it is, and nothing has changed. A nil Check agrees.
+// error ends the operation, comes back as it is, and nothing has changed. It calls no method of the Tree, whose lock it
+// is under. A nil Check agrees.
 type Check = func(old fs.FileInfo) error
 
 // PutOptions go with a Put; all of them may be zero.

@@ -109,9 +109,13 @@ func (g *guard) commit() bool {
 	g.status = g.rq.outcome(g.status)
 	g.mute = g.status == http.StatusNoContent || g.status == http.StatusNotModified
 	h := g.w.Header()
+	if g.rq.method == http.MethodPut && g.rq.put != nil {
+		// The engine sends the ETag alone; a client that misses one of the two asks once more (Finder, davfs2).
+		h.Set("Last-Modified", g.rq.put.ModTime().UTC().Format(http.TimeFormat))
+	}
 	switch {
-	case g.status == http.StatusMethodNotAllowed && h.Get("Allow") == "":
-		h.Set("Allow", allowBut(g.rq.method))
+	case g.status == http.StatusMethodNotAllowed:
+		g.rq.h.setAllow(h, without(allMethods, g.rq.method))
 	case g.status == http.StatusCreated || g.status >= 400:
 		if h.Get("Content-Type") == "" {
 			h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -126,11 +130,14 @@ func (g *guard) fail(err error) {
 	g.failed, g.mute = true, true
 	h := g.w.Header()
 	for _, k := range []string{"Accept-Ranges", "Content-Length", "Content-Range", "Content-Security-Policy", "ETag",
-		"Last-Modified", "Lock-Token"} {
+		"Last-Modified", "Lock-Token", "X-OC-Mtime"} {
 		h.Del(k)
 	}
 	v := judge(g.rq.method, err)
-	v.writeHeaders(h, g.rq.method)
+	v.writeHeaders(h)
+	if v.code == http.StatusMethodNotAllowed {
+		g.rq.h.setAllow(h, without(allMethods, g.rq.method))
+	}
 	g.status = v.code
 	g.w.WriteHeader(v.code)
 	if g.rq.method != http.MethodHead {
@@ -148,8 +155,7 @@ func (g *guard) success() bool {
 }
 
 // outcome corrects the engine's status by what the tree found at the name when it made the change: a PUT is always
-// "created" to the engine, a LOCK "created" even if another client has been quicker. RFC 4918 sections 9.7, 9.8.5,
-// 9.9.4, 9.10.4.
+// "created" to the engine, and of a COPY or MOVE it asked too early. RFC 4918 sections 9.7, 9.8.5 and 9.9.4.
 func (rq *request) outcome(status int) int {
 	if status == 0 {
 		status = http.StatusOK
@@ -159,11 +165,8 @@ func (rq *request) outcome(status int) int {
 	if !rq.checked || status != http.StatusCreated && status != http.StatusNoContent {
 		return status
 	}
-	switch {
-	case !rq.replaced:
+	if rq.fresh {
 		return http.StatusCreated
-	case rq.method == "LOCK":
-		return http.StatusOK
 	}
 	return http.StatusNoContent
 }

@@ -2,7 +2,9 @@ package treetest
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"ocidav/davfs"
 )
@@ -13,6 +15,9 @@ func (s *suite) props() {
 	x := func(local string) xml.Name { return xml.Name{Space: "urn:x", Local: local} }
 	for _, name := range []string{"/f", "/d", "/"} {
 		s.hasProps(name)
+		if name == "/" && s.rootRefuses() {
+			continue
+		}
 		inner := `<a xmlns="urn:y" k="&quot;">t&amp;t <b/> </a>` + "\n"
 		s.patch(name, []davfs.Property{
 			prop("urn:x", "one", "1"),
@@ -40,6 +45,21 @@ func (s *suite) props() {
 	if n := len(s.propsOf("/f")); n != 100 {
 		s.Errorf("100 properties are kept as %d", n)
 	}
+}
+
+// rootRefuses says whether the root keeps no properties. A tree that refuses them has to refuse all and keep none.
+func (s *suite) rootRefuses() bool {
+	err := s.tree.PatchProps(s.ctx, "/", []davfs.Property{prop("urn:x", "p", "v")}, nil)
+	if errors.Is(err, fs.ErrPermission) {
+		s.hasProps("/")
+		return true
+	}
+	if err != nil {
+		s.Fatalf("PatchProps of the root: %v", err)
+	}
+	s.patch("/", nil, xml.Name{Space: "urn:x", Local: "p"})
+	s.hasProps("/")
+	return false
 }
 
 // propsFollow: properties stay with a file that is overwritten, copied or moved, and go with it.
