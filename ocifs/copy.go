@@ -98,6 +98,12 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 		return source, nil, err
 	}
 	if target.dir != nil {
+		if target.file != nil { // hidden by the directory: it must not come to light when the marker goes
+			if err := f.removeTag(ctx, to.repo, to.file); err != nil {
+				return source, nil, err
+			}
+			target.file = nil
+		}
 		if err := f.removeTag(ctx, to.repo, to.marker); err != nil {
 			return source, nil, err
 		}
@@ -106,8 +112,10 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 		return source, nil, err
 	}
 	copied, err := f.copyTree(ctx, i, from.name, to)
-	if err == nil && target.file != nil {
-		err = f.removeTag(ctx, to.repo, to.file)
+	if err == nil && target.file != nil { // hidden from now on: the copy is done, so a failure is not the client's
+		if err := f.removeTag(context.WithoutCancel(ctx), to.repo, to.file); err != nil {
+			f.log.Warn("a replaced file is left in the registry, under a directory", "name", to.name, "error", err)
+		}
 	}
 	return source, copied, err
 }

@@ -64,13 +64,26 @@ func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential a
 	}
 	reg.PlainHTTP = plainHTTP
 	client := &auth.Client{
-		Client:     &http.Client{Transport: &retry.Transport{Base: transport, Policy: func() retry.Policy { return policy{} }}},
+		Client: &http.Client{Transport: rewinding{&retry.Transport{
+			Base: transport, Policy: func() retry.Policy { return policy{} },
+		}}},
 		Cache:      auth.NewCache(),
 		Credential: credential,
 	}
 	client.SetUserAgent("ocidav")
 	reg.Client = client
 	return reg, nil
+}
+
+// rewinding lets requests with a *body be repeated.
+type rewinding struct{ next http.RoundTripper }
+
+func (t rewinding) RoundTrip(req *http.Request) (*http.Response, error) {
+	if b, ok := req.Body.(*body); ok {
+		req = req.WithContext(req.Context()) // the caller's request is not ours to change
+		req.GetBody = b.again
+	}
+	return t.next.RoundTrip(req)
 }
 
 // Ping asks the registry whether it is one and takes the credentials.

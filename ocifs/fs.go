@@ -131,6 +131,7 @@ func (f *FS) Changed(repo, ref string) {
 
 // each calls do for every item, at most f.parallel at once, stops at the first error and gives it.
 func each[T any](ctx context.Context, f *FS, items []T, do func(ctx context.Context, i int, item T) error) error {
+	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -154,7 +155,11 @@ feed:
 	}
 	close(next)
 	wg.Wait()
-	return context.Cause(ctx)
+	err := context.Cause(ctx)
+	if outer.Err() != nil && err == context.Cause(outer) { // the caller's end came before any error
+		return failure(outer.Err(), "wait for the registry")
+	}
+	return err
 }
 
 // flights lets one do what several want at the same time. The zero value is ready.

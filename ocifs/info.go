@@ -2,6 +2,9 @@ package ocifs
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"mime"
 	"path"
@@ -32,12 +35,17 @@ func (i *info) Mode() fs.FileMode {
 // BirthTime is the time of the first write under this name.
 func (i *info) BirthTime() time.Time { return i.birthTime }
 
-// ETag is the content's digest, quoted; directories have none.
+// ETag is the content's digest, quoted; directories have none. It is in base64, because clients put several entity-tags
+// and lock tokens into one If header, some of them (litmus) into a buffer of 200 bytes.
 func (i *info) ETag(context.Context) (string, error) {
 	if i.IsDir() {
 		return "", nil
 	}
-	return `"` + i.content.String() + `"`, nil
+	sum, err := hex.DecodeString(i.content.Encoded())
+	if err != nil {
+		return "", fmt.Errorf("digest %s of %s: %w", i.content, i.name, err)
+	}
+	return `"` + base64.RawURLEncoding.EncodeToString(sum) + `"`, nil
 }
 
 // ContentType is the type that the file was written with, or that its name suggests. It never looks at the content.

@@ -17,12 +17,35 @@ import (
 const headBeforeBytes = 256 << 10
 
 // pushAttempts is how often a push is tried as a whole. The transport retries single requests; this is for what it
-// cannot: bodies that cannot be rewound, tokens that expired in the middle, blobs that are gone.
+// cannot: upload sessions that are over, tokens that expired in the middle, blobs that are gone.
 const pushAttempts = 4
 
-// opener gives a blob's bytes from the start, once for each try. A *bytes.Reader is what net/http can rewind by itself;
-// an io.Closer is closed afterwards.
+// opener gives a blob's bytes from the start, once for each try. An io.Closer is closed afterwards.
 type opener func() (io.Reader, error)
+
+// body is a request's body that can be had again, see rewinding: net/http can rewind the readers of bytes and strings
+// only, so that a 429 in the middle of a large upload would be the end of it.
+type body struct {
+	io.Reader
+	open opener
+}
+
+func newBody(open opener) (io.ReadCloser, error) {
+	r, err := open()
+	if err != nil {
+		return nil, err
+	}
+	return &body{r, open}, nil
+}
+
+func (b *body) again() (io.ReadCloser, error) { return newBody(b.open) }
+
+func (b *body) Close() error {
+	if c, ok := b.Reader.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
 
 func bytesOpener(data []byte) opener {
 	return func() (io.Reader, error) { return bytes.NewReader(data), nil }
@@ -51,13 +74,11 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 		}
 	}
 	err = f.attempt(ctx, func() error {
-		content, err := open()
+		content, err := newBody(open)
 		if err != nil {
 			return err
 		}
-		if c, ok := content.(io.Closer); ok {
-			defer c.Close()
-		}
+		defer content.Close()
 		return r.Blobs().Push(r.scope(ctx), desc, content)
 	})
 	if err != nil {
@@ -79,7 +100,8 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	if err != nil {
 		return err
 	}
-	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) { return f.openBlob(ctx, from, desc) })
+	source := func() (io.Reader, error) { return f.openBlob(ctx, from, desc) }
+	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) { return newBody(source) })
 	if err == nil {
 		f.present.put(presence{repo, desc.Digest}, struct{}{}, 1)
 		return nil
@@ -87,9 +109,7 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	if ctx.Err() != nil {
 		return failure(err, "mount blob %s from %s to %s", desc.Digest, from, repo)
 	}
-	return f.pushBlob(ctx, repo, desc, func() (io.Reader, error) { // refused, or lost on the way: Harbor says 401, others 404 or 405
-		return f.openBlob(ctx, from, desc)
-	})
+	return f.pushBlob(ctx, repo, desc, source) // refused, or lost on the way: Harbor says 401, others 404 or 405
 }
 
 // commit pushes the manifest of a to tag: the one step that makes a change visible. heal pushes the blobs again, for
@@ -107,12 +127,16 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil {
 		return nil, err
 	}
+	healed := false
 	err = f.attempt(ctx, func() error {
 		err := r.pushManifest(ctx, desc, data, tag)
 		if status(err) == 0 || status(err) >= http.StatusInternalServerError {
 			return err
 		}
-		if hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeManifestInvalid, errcode.ErrorCodeBlobUnknown) {
+		// zot says MANIFEST_INVALID for a blob that is gone; if it says it twice it means the manifest.
+		if hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) ||
+			!healed && hasCode(err, errcode.ErrorCodeManifestInvalid) {
+			healed = true
 			f.forgetBlobs(repo, a)
 			if e := errors.Join(f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)), heal()); e != nil {
 				return e

@@ -137,8 +137,9 @@ func (r repository) deleteManifest(ctx context.Context, reference string) error 
 		return err
 	}
 	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusAccepted, http.StatusOK, http.StatusNoContent:
+	page := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") // of something in front of the registry
+	switch code := resp.StatusCode; {
+	case code == http.StatusAccepted, (code == http.StatusOK || code == http.StatusNoContent) && !page:
 		return nil
 	}
 	return absentOr(responseError(resp))

@@ -1,0 +1,104 @@
+package ocifs
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAnswersAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAnswers[int](time.Minute, 100)
+		ref := reference{"r", "t"}
+		if _, known, fresh := a.get(ref); known || fresh {
+			t.Error("something is known in the beginning")
+		}
+		a.learn(ref, 1, a.ask(), 1)
+		time.Sleep(time.Minute - 1)
+		if v, known, fresh := a.get(ref); v != 1 || !known || !fresh {
+			t.Errorf("before its time: %d, known %v, fresh %v", v, known, fresh)
+		}
+		time.Sleep(1)
+		if v, known, fresh := a.get(ref); v != 1 || !known || fresh {
+			t.Errorf("after its time: %d, known %v, fresh %v", v, known, fresh)
+		}
+		a.forget(ref)
+		if _, known, fresh := a.get(ref); known || fresh {
+			t.Error("it is known after forget")
+		}
+		a.set(ref, 2, 1)
+		a.forgetAll()
+		if _, known, _ := a.get(ref); known {
+			t.Error("it is known after forgetAll")
+		}
+	})
+}
+
+// TestAnswersInOrder: an answer to a question from before a change does not bury the change.
+func TestAnswersInOrder(t *testing.T) {
+	ref, other := reference{"r", "t"}, reference{"r", "other"}
+	for name, c := range map[string]struct {
+		change func(a *answers[int])
+		kept   bool
+	}{
+		"nothing":     {func(a *answers[int]) {}, true},
+		"set":         {func(a *answers[int]) { a.set(ref, 9, 1) }, false},
+		"forget":      {func(a *answers[int]) { a.forget(ref) }, false},
+		"forgetAll":   {func(a *answers[int]) { a.forgetAll() }, false},
+		"set another": {func(a *answers[int]) { a.set(other, 9, 1) }, true},
+		"set and pushed out": {func(a *answers[int]) {
+			a.set(ref, 9, 1)
+			for i := range 10 {
+				a.set(reference{"r", fmt.Sprint(i)}, i, 1)
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAnswers[int](time.Hour, 3)
+			stamp := a.ask()
+			c.change(a)
+			a.learn(ref, 1, stamp, 1)
+			if v, known, _ := a.get(ref); (known && v == 1) != c.kept {
+				t.Errorf("the answer is %d, known %v; want the old one: %v", v, known, c.kept)
+			}
+			a.learn(ref, 2, a.ask(), 1)
+			if v, known, fresh := a.get(ref); v != 2 || !known || !fresh {
+				t.Errorf("the answer to a question of now is %d, known %v, fresh %v", v, known, fresh)
+			}
+		})
+	}
+}
+
+func TestRecent(t *testing.T) {
+	r := newRecent[int, string](10)
+	for i := range 10 {
+		if r.put(i, fmt.Sprint(i), 1) {
+			t.Errorf("something had to go for %d of 10", i)
+		}
+	}
+	for i := 10; i < 1000; i++ {
+		r.put(i, fmt.Sprint(i), 1)
+		for j := i - 9; j <= i; j++ { // the last of the limit's weight are always there
+			if v, ok := r.get(j); !ok || v != fmt.Sprint(j) {
+				t.Fatalf("after %d the value of %d is %q, %v", i, j, v, ok)
+			}
+		}
+		if n := len(r.young) + len(r.old); n > 20 {
+			t.Fatalf("%d values are kept, want 20 at most", n)
+		}
+	}
+	r.drop(999)
+	if _, ok := r.get(999); ok {
+		t.Error("a dropped value is there")
+	}
+	r.put(1, "heavy", 11)
+	if _, ok := r.get(1); ok {
+		t.Error("what weighs more than the limit is kept")
+	}
+	r.put(2, "old", 1)
+	r.put(2, "new", 9)
+	if v, _ := r.get(2); v != "new" {
+		t.Errorf("the value is %q, want the last", v)
+	}
+}

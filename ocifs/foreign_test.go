@@ -1,0 +1,162 @@
+package ocifs_test
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocidav/ocifs/registrytest"
+)
+
+// gallery is a directory with artifacts that others pushed: one that is a file, and some that are not.
+func (f *fake) gallery() {
+	f.Helper()
+	tree, ctx := f.tree(), f.Context()
+	f.must(tree.Mkdir(ctx, "/d"))
+	f.must(put(ctx, tree, "/d/ours", "ours"))
+	f.pushForeign("d", "report.pdf", "report.pdf")
+	f.pushForeign("d", "_.my_20file.txt", "my file.txt")
+	f.pushForeign("d", "image", "", "", "")
+	f.pushForeign("d", "chart", "chart-1.0.tgz") // the title is not what the tag spells
+	f.pushForeign("d", "untitled", "")
+	f.pushForeign("d", "_x.reserved", "_x.reserved")
+	f.PutManifest("d", "index", ocispec.MediaTypeImageIndex,
+		[]byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageIndex+`","manifests":[]}`))
+	f.PutManifest("d", "_d.marker", "", []byte(`{"schemaVersion":2,"config":{"digest":"x"},"layers":[]}`))
+}
+
+// foreignTags are those that ocidav neither shows nor touches.
+var foreignTags = []string{"image", "chart", "untitled", "_x.reserved", "index", "_d.marker"}
+
+// TestForeignArtifacts: an artifact of a single titled layer is a file; all others are neither shown nor written over.
+func TestForeignArtifacts(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.gallery()
+		before, ctx, tree := f.state(), f.Context(), f.tree()
+		want := map[string]string{
+			"/d/": "", "/d/ours": "ours", "/d/report.pdf": "content of report.pdf", "/d/my file.txt": "content of my file.txt",
+		}
+		if got := f.snapshot(tree, "/"); !maps.Equal(got, want) {
+			f.Errorf("shown are %v, want %v", got, want)
+		}
+		for _, name := range []string{"/d/image", "/d/chart", "/d/untitled", "/d/index"} {
+			if _, err := tree.Stat(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+				f.Errorf("Stat %s: %v", name, err)
+			}
+			for what, err := range map[string]error{
+				"Put":       put(ctx, tree, name, "x"),
+				"Mkdir":     tree.Mkdir(ctx, name),
+				"Copy":      copyTo(ctx, tree, "/d/ours", name),
+				"Rename":    tree.Rename(ctx, "/d/ours", name, nil),
+				"RemoveAll": tree.RemoveAll(ctx, name, nil),
+			} {
+				if !errors.Is(err, fs.ErrPermission) {
+					f.Errorf("%s %s: error %v, want %v", what, name, err, fs.ErrPermission)
+				}
+			}
+		}
+		for what, err := range map[string]error{
+			"Put": put(ctx, tree, "/d/marker", "x"), "Mkdir": tree.Mkdir(ctx, "/d/marker"),
+		} {
+			if !errors.Is(err, fs.ErrPermission) {
+				f.Errorf("%s where the marker is somebody's: error %v, want %v", what, err, fs.ErrPermission)
+			}
+		}
+		if err := tree.PatchProps(ctx, "/d/report.pdf", property("x"), nil); !errors.Is(err, fs.ErrPermission) {
+			f.Errorf("PatchProps of somebody's file: error %v, want %v", err, fs.ErrPermission)
+		}
+		if !maps.Equal(f.state(), before) {
+			f.Error("something has changed in the registry")
+		}
+	})
+}
+
+// TestForeignFiles: what is shown as a file is written to as one.
+func TestForeignFiles(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.gallery()
+		ctx, tree := f.Context(), f.tree()
+		f.must(copyTo(ctx, tree, "/d/report.pdf", "/copy.pdf"))
+		f.must(put(ctx, tree, "/d/report.pdf", "new"))
+		f.must(tree.RemoveAll(ctx, "/d/my file.txt", nil))
+		want := map[string]string{
+			"/d/": "", "/d/ours": "ours", "/d/report.pdf": "new", "/copy.pdf": "content of report.pdf",
+		}
+		if got := f.snapshot(f.tree(), "/"); !maps.Equal(got, want) {
+			f.Errorf("shown are %v, want %v", got, want)
+		}
+		if !f.HasBlob("d", digestOf("content of report.pdf")) {
+			f.Error("somebody's blob is gone")
+		}
+	})
+}
+
+// TestForeignInDirectories: a directory that holds others' artifacts can be removed, which leaves them, and copied
+// without them, but not moved.
+func TestForeignInDirectories(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.gallery()
+		ctx, before := f.Context(), f.state()
+		f.must(f.tree().Mkdir(ctx, "/up"))
+		g := f.fork(registrytest.Defects{})
+		if err := f.tree().Rename(ctx, "/d", "/moved", nil); !errors.Is(err, fs.ErrPermission) {
+			f.Errorf("Rename of a directory with images: error %v, want %v", err, fs.ErrPermission)
+		}
+		for name, manifest := range before {
+			if f.state()[name] != manifest {
+				f.Errorf("the refused Rename has changed %s", name)
+			}
+		}
+
+		f.must(copyTo(ctx, f.tree(), "/d", "/copy"))
+		if got, want := f.names(f.tree(), "/copy"), []string{"my file.txt", "ours", "report.pdf"}; !slices.Equal(got, want) {
+			f.Errorf("the copy holds %q, want %q", got, want)
+		}
+		f.must(f.tree().RemoveAll(ctx, "/d", nil))
+		for _, tag := range slices.Concat(foreignTags, []string{"report.pdf"}) {
+			if f.Manifest("d", tag) == nil {
+				f.Errorf("RemoveAll has removed somebody's %s", tag)
+			}
+		}
+		if f.Manifest("d", "ours") != nil {
+			f.Error("RemoveAll has left our file")
+		}
+
+		// As a target it disappears, and what others pushed stays in its place.
+		g.must(g.tree().Rename(ctx, "/up", "/d", nil))
+		for _, tag := range foreignTags {
+			if g.Manifest("d", tag) == nil {
+				f.Errorf("Rename over it has removed somebody's %s", tag)
+			}
+		}
+	})
+}
+
+// TestSharedManifest: somebody's tag on one of our manifests is theirs, whatever becomes of the file.
+func TestSharedManifest(t *testing.T) {
+	for name, d := range map[string]registrytest.Defects{
+		"delete": {}, "digest": {NoTagDelete: 405}, "tombstone": {NoDelete: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, d, func(f *fake) {
+				ctx, tree := f.Context(), f.tree()
+				f.must(put(ctx, tree, "/f", "content"))
+				manifest := f.Manifest("x.root", "f")
+				f.PutManifest("x.root", "v1", "", manifest)
+				f.must(tree.RemoveAll(ctx, "/f", nil))
+				f.must(put(ctx, tree, "/f", "other"))
+				f.must(tree.RemoveAll(ctx, "/f", nil))
+				if string(f.Manifest("x.root", "v1")) != string(manifest) {
+					f.Error("the tag v1 has another manifest, or none")
+				}
+				if got := f.tagsOf("x.root"); !slices.Equal(got, []string{"v1"}) {
+					f.Errorf("left are the tags %q", got)
+				}
+			})
+		})
+	}
+}
