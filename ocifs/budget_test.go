@@ -84,6 +84,8 @@ func TestBudgets(t *testing.T) {
 		f.budget("Put large: whether it is there first", 2+1+2+1)
 		f.must(tree.Mkdir(ctx, "/d/sub"))
 		f.budget("Mkdir: the name, what is left there, the marker", 2+1+1)
+		f.must(tree.RemoveAll(ctx, "/d/new3", nil))
+		f.budget("RemoveAll, the first: whether the tag is gone", 1+1)
 		f.must(tree.RemoveAll(ctx, "/d/new4", nil))
 		f.budget("RemoveAll of a file", 1)
 
@@ -138,7 +140,9 @@ func TestRemovalLadder(t *testing.T) {
 		first, second []string // methods on manifests
 		left          bool     // the tombstone
 	}{
-		"tag": {registrytest.Defects{}, []string{"DELETE"}, []string{"DELETE"}, false},
+		"tag": {registrytest.Defects{}, []string{"DELETE", "GET"}, []string{"DELETE"}, false},
+		"digest, 404": {registrytest.Defects{TagDeleteUnknown: true},
+			[]string{"DELETE", "GET", "PUT", "DELETE"}, []string{"PUT", "DELETE"}, false},
 		"digest, 400": {registrytest.Defects{NoTagDelete: http.StatusBadRequest},
 			[]string{"DELETE", "PUT", "DELETE"}, []string{"PUT", "DELETE"}, false},
 		"digest, 405": {registrytest.Defects{NoTagDelete: http.StatusMethodNotAllowed},

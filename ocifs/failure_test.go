@@ -36,6 +36,7 @@ var outages = map[string]struct {
 	"429":           {registrytest.TooMany(time.Hour), davfs.ClassRateLimited, false},
 	"404 silent":    {registrytest.Status(404), davfs.ClassUnavailable, false},
 	"404 page":      {registrytest.Page(404), davfs.ClassUnavailable, false},
+	"404 other":     {registrytest.Status(404, "UNKNOWN"), davfs.ClassUnavailable, false},
 	"200 page":      {registrytest.Page(200), davfs.ClassUnavailable, false},
 	"reset":         {registrytest.ResetBefore, davfs.ClassUnavailable, false},
 	"stall":         {registrytest.Stall, davfs.ClassTimeout, false},

@@ -75,6 +75,7 @@ type FS struct {
 	present      *recent[presence, struct{}]    // blobs known to be in a repository
 	pushes       flights[presence]              // and those on their way there
 	rung         atomic.Int32                   // of the removal ladder that works here
+	deletes      atomic.Bool                    // a tag was seen to go by its deletion
 	compatible   atomic.Bool                    // the registry only takes the compatible form
 }
 

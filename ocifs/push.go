@@ -211,5 +211,7 @@ func worthRetry(err error) bool {
 		code == http.StatusRequestTimeout:
 		return true
 	}
-	return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid)
+	// An upload session that is gone, or that has kept a part of what it was sent before: 416 from distribution.
+	return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) ||
+		status(err) == http.StatusRequestedRangeNotSatisfiable
 }

@@ -198,11 +198,16 @@ func responseError(resp *http.Response) error {
 	return e
 }
 
-// absentOr turns a 404 in the registry's own words into errAbsent.
+// absentOr turns a 404 in the registry's own words into errAbsent: MANIFEST_UNKNOWN, NAME_UNKNOWN or BLOB_UNKNOWN by the
+// specification, NOT_FOUND by Harbor. Anything else with that status may come from what stands in front of it.
 func absentOr(err error) error {
 	var resp *errcode.ErrorResponse
-	if errors.As(err, &resp) && resp.StatusCode == http.StatusNotFound && len(resp.Errors) > 0 {
-		return errAbsent
+	if errors.As(err, &resp) && resp.StatusCode == http.StatusNotFound {
+		for _, e := range resp.Errors {
+			if strings.HasSuffix(e.Code, "_UNKNOWN") || e.Code == "NOT_FOUND" {
+				return errAbsent
+			}
+		}
 	}
 	return err
 }

@@ -35,9 +35,10 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 	if f.rung.Load() == rungDeleteTag {
 		err := r.deleteManifest(ctx, tag)
 		if err == nil || errors.Is(err, errAbsent) {
-			return nil
-		}
-		if !refusesMethod(err) {
+			if f.deletes.Load() || !f.stays(ctx, r, tag) {
+				return nil
+			}
+		} else if !refusesMethod(err) {
 			return failure(err, "delete tag %s of %s", tag, repo)
 		}
 		f.rung.CompareAndSwap(rungDeleteTag, rungDeleteDigest)
@@ -61,6 +62,16 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 		}
 	}
 	return nil
+}
+
+// stays says whether a tag is still there after its deletion. It is asked until it has been seen to go once: a registry
+// that knows no deletion by tag may answer that there is no such manifest (ECR did), and the file would come back.
+func (f *FS) stays(ctx context.Context, r repository, tag string) bool {
+	_, _, err := r.fetchManifest(ctx, tag)
+	if errors.Is(err, errAbsent) {
+		f.deletes.Store(true)
+	}
+	return err == nil
 }
 
 // refusesMethod says whether the registry refuses to delete in this way at all: by what the specification lets it say

@@ -133,6 +133,27 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
+// TestSessionLost: an upload session that is gone, or in a state that the next try does not fit, is begun anew.
+func TestSessionLost(t *testing.T) {
+	for name, fault := range map[string]registrytest.Fault{
+		"Unknown": registrytest.Status(404, "BLOB_UPLOAD_UNKNOWN"),
+		"Invalid": registrytest.Status(400, "BLOB_UPLOAD_INVALID"),
+		"Range":   registrytest.Status(416, "RANGE_INVALID"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, registrytest.Defects{}, func(f *fake) {
+				f.Fail(registrytest.Match{Method: "PUT", Path: "/blobs/uploads/.", First: true}, fault, 0)
+				for what, content := range map[string]string{"/memory": "small", "/file": large} {
+					f.must(put(f.Context(), f.tree(), what, content))
+					if got, err := read(f.Context(), f.tree(), what); err != nil || got != content {
+						f.Errorf("%d bytes came back as %d, %v", len(content), len(got), err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestCollectedBlobs: what we knew to be in a repository has been collected meanwhile; the push heals that by itself.
 func TestCollectedBlobs(t *testing.T) {
 	for name, d := range map[string]registrytest.Defects{

@@ -25,7 +25,8 @@ func TestTreeOnRegistries(t *testing.T) {
 		"Distribution28": {change: ask, defects: registrytest.Defects{
 			NoTagDelete: http.StatusBadRequest, TagsNull: true, IgnorePaging: true,
 		}},
-		"NoDelete": {change: ask, defects: registrytest.Defects{NoDelete: true}},
+		"TagDeleteUnknown": {change: ask, defects: registrytest.Defects{TagDeleteUnknown: true}},
+		"NoDelete":         {change: ask, defects: registrytest.Defects{NoDelete: true}},
 		"DeleteByTagRemovesManifest": {change: ask, defects: registrytest.Defects{
 			DeleteByTagRemovesManifest: true, MissingBlobIsInvalid: true, PageSize: 3,
 		}},

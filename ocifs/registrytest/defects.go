@@ -13,6 +13,9 @@ type Defects struct {
 	// and as GHCR.
 	NoDelete bool
 
+	// TagDeleteUnknown answers DELETE by tag with 404 MANIFEST_UNKNOWN and leaves the tag: ECR before 2024.
+	TagDeleteUnknown bool
+
 	// DeleteByTagRemovesManifest takes DELETE by tag for DELETE of the digest that the tag has, and with it of all other
 	// tags that have it: artifact-keeper, the command line of Azure, Harbor by its own API.
 	DeleteByTagRemovesManifest bool

@@ -141,7 +141,7 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, q request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	sum, _, ok := g.findLocked(q.repo, q.ref)
-	if !ok {
+	if !ok || byTag && g.defects.TagDeleteUnknown {
 		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown to registry")
 		return
 	}
