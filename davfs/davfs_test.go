@@ -301,8 +301,8 @@ func TestUnknownMethod(t *testing.T) {
 
 func TestNamesAreRefused(t *testing.T) {
 	d := newDrive(t)
-	bad := []string{"/a%00b", "/a%0ab", "/a%7fb", "/a%c2%85b", "/a%ffb", "/d%2ff", "/d%2Ff", "/d/../top", "/./top",
-		"/d/%2e%2e/top", "/..", "/d/..", "/%2e", "/a%ed%a0%80b", "/" + strings.Repeat("x", 256)}
+	bad := []string{"/a%00b", "/a%0ab", "/a%7fb", "/a%c2%85b", "/a%ffb", "/d%2ff", "/d%2Ff", "/d/../top",
+		"/d/%2e%2e/top", "/..", "/d/..", "/./..", "/a%ed%a0%80b", "/" + strings.Repeat("x", 256)}
 	for _, name := range bad {
 		for _, m := range []string{"GET", "PUT", "MKCOL", "DELETE", "PROPFIND", "LOCK"} {
 			w := d.want(http.StatusBadRequest, m, name, "", "Depth", "0")
@@ -328,6 +328,9 @@ func TestNamesAreRefused(t *testing.T) {
 	if w := d.want(http.StatusOK, "GET", "//d///f", ""); w.Body.String() != "content of f" {
 		t.Error("several slashes are not one")
 	}
+	d.want(http.StatusCreated, "PUT", "/./colon:x", "x") // RFC 3986 section 4.2, as rclone does
+	d.want(http.StatusOK, "GET", "/colon:x", "")
+	d.want(http.StatusOK, "GET", "/d/%2e/f", "")
 }
 
 // HEAD and GET of a directory are a page; its names are escaped for both HTML and links.

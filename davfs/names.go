@@ -34,8 +34,9 @@ func (h *Handler) href(name string) string {
 	return (&url.URL{Path: h.prefix + name}).EscapedPath()
 }
 
-// cleanName makes p a clean absolute name or says what is wrong with it. Dot segments are refused rather than
-// resolved: a client resolves them before it sends, so one that arrives is a mistake or an attack.
+// cleanName makes p a clean absolute name or says what is wrong with it. A segment ".." is refused rather than resolved:
+// a client resolves it before it sends, so one that arrives is a mistake or an attack. A "." means nothing, and rclone
+// sends "./a:b" so that a: is not taken for a scheme (RFC 3986 section 4.2).
 func cleanName(p string) (string, error) {
 	if !utf8.ValidString(p) {
 		return "", refuse(http.StatusBadRequest, "A name must be valid UTF-8.")
@@ -43,10 +44,10 @@ func cleanName(p string) (string, error) {
 	var b strings.Builder
 	for s := range strings.SplitSeq(p, "/") {
 		switch {
-		case s == "":
+		case s == "" || s == ".":
 			continue
-		case s == "." || s == "..":
-			return "", refuse(http.StatusBadRequest, "A name cannot be \".\" or \"..\".")
+		case s == "..":
+			return "", refuse(http.StatusBadRequest, "A name cannot be \"..\".")
 		case len(s) > maxSegment:
 			return "", refuse(http.StatusBadRequest, "A name cannot be longer than 255 bytes.")
 		case strings.ContainsFunc(s, unicode.IsControl):

@@ -37,7 +37,7 @@ type Options struct {
 	Blobs     Blobs            // required
 	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
-	SpoolDir  string           // where content waits that does not fit in memory; empty: os.TempDir()
+	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	Parallel  int              // requests at once for one operation; zero: 16
 	Log       *slog.Logger     // nil: discard
 }
@@ -110,6 +110,8 @@ func New(o Options) (*FS, error) {
 	}
 	if f.spoolDir == "" {
 		f.spoolDir = os.TempDir()
+	} else {
+		sweepSpools(f.spoolDir)
 	}
 	if f.parallel <= 0 {
 		f.parallel = defaultParallel

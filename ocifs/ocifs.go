@@ -79,8 +79,8 @@
 // # Removal
 //
 // A tag is deleted by DELETE if the registry has that; else a tombstone is put on it and deleted by its digest; else
-// the tombstone stays. The first way that works is remembered; that a tag is gone after DELETE is looked at once. The manifest's own digest is never deleted, and blobs
-// never: somebody's tag may share them. remove.go
+// the tombstone stays. The first way that works is remembered; whether a tag is really gone after DELETE is looked at
+// once. The manifest's own digest is never deleted, and blobs never: somebody's tag may share them. remove.go
 //
 // # Uploads
 //

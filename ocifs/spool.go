@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -22,6 +23,14 @@ type spool struct {
 	size    int64
 	content digest.Digest        // of the whole
 	parts   []ocispec.Descriptor // the layers, none for an empty content
+}
+
+// sweepSpools removes what a process left that was killed between making a file in dir and taking its name away.
+func sweepSpools(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, "spool-*")) // the pattern is good
+	for _, name := range left {
+		_ = os.Remove(name)
+	}
 }
 
 // receive reads r to its end, in parts of partSize bytes at most. If r fails, its error is in the error's chain as it is;

@@ -1,0 +1,102 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// registry is a docker-registry of its own process.
+type registry struct {
+	*process
+	address string // host:port
+}
+
+// The log level is info because the chosen port is said at that level.
+const registryConfig = `version: 0.1
+log: {level: info, accesslog: {disabled: true}}
+storage:
+  filesystem: {rootdirectory: %q}
+  delete: {enabled: %t}
+  redirect: {disable: true}
+http: {addr: "127.0.0.1:0", relativeurls: true, secret: integration}
+`
+
+// startRegistry starts docker-registry on a new directory; it is killed when the test ends, after the drives on it.
+func startRegistry(t testing.TB, deletion bool) *registry {
+	t.Helper()
+	program := need(t, "docker-registry")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yml")
+	text := fmt.Sprintf(registryConfig, filepath.Join(dir, "storage"), deletion)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &registry{process: startProcess(t, dir, environment(dir), program, "serve", config)}
+	t.Cleanup(r.kill)
+	r.address = r.waitLine(t, "listening on ")
+	eventually(t, startLimit, "docker-registry does not answer", func() bool {
+		resp, err := http.Get("http://" + r.address + "/v2/")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return r
+}
+
+// ref is what --registry takes for the drive's root.
+func (r *registry) ref() string { return "http://" + r.address + "/" + testPrefix }
+
+// testPrefix is the drive's root in external registries.
+const testPrefix = "team/files"
+
+// backend is a registry to put a drive on.
+type backend struct {
+	name     string
+	registry *registry // nil is the embedded one
+}
+
+// embedded says whether the registry is the drive's own.
+func (b backend) embedded() bool { return b.registry == nil }
+
+// drive prepares a drive on the backend without starting it.
+func (b backend) drive(t testing.TB, args ...string) *drive {
+	t.Helper()
+	if b.embedded() {
+		return newDrive(t, args...)
+	}
+	return newDrive(t, append([]string{"--registry", b.registry.ref()}, args...)...)
+}
+
+// start starts a drive on the backend.
+func (b backend) start(t testing.TB, args ...string) *drive {
+	t.Helper()
+	d := b.drive(t, args...)
+	d.start()
+	return d
+}
+
+// Names of the backends.
+const (
+	onEmbedded = "embedded"
+	onDeleting = "docker-registry"
+	onKeeping  = "docker-registry-without-deletion"
+)
+
+// eachBackend runs the test on every kind of registry that there is a program for, each with a fresh one.
+func eachBackend(t *testing.T, test func(t *testing.T, b backend)) {
+	t.Run(onEmbedded, func(t *testing.T) {
+		t.Parallel()
+		test(t, backend{name: onEmbedded})
+	})
+	for name, deletion := range map[string]bool{onDeleting: true, onKeeping: false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, backend{name, startRegistry(t, deletion)})
+		})
+	}
+}
