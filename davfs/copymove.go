@@ -94,17 +94,14 @@ func (rq *request) copyFlat(ctx context.Context) error {
 		return err
 	}
 	if _, err := rq.stat(rq.dst); isAbsent(err) && len(props) == 0 {
-		if err := rq.check(nil); err != nil {
-			return err
-		}
-		return rq.tree.Mkdir(ctx, rq.dst)
+		return rq.tree.Mkdir(ctx, rq.dst, rq.check)
 	}
 	beside := path.Join(path.Dir(rq.dst), ".ocidav-"+rand.Text())
-	if err := rq.tree.Mkdir(ctx, beside); err != nil {
+	if err := rq.tree.Mkdir(ctx, beside, nil); err != nil {
 		return err
 	}
 	if len(props) > 0 {
-		err = rq.tree.PatchProps(ctx, beside, props, nil)
+		err = rq.tree.PatchProps(ctx, beside, PropPatch{Set: props})
 	}
 	if err == nil {
 		err = rq.tree.Rename(ctx, beside, rq.dst, rq.check)

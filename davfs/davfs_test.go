@@ -37,7 +37,7 @@ func newDrive(t *testing.T) *drive {
 
 func (d *drive) mkdir(name string) {
 	d.Helper()
-	if err := d.tree.Mkdir(context.Background(), name); err != nil {
+	if err := d.tree.Mkdir(context.Background(), name, nil); err != nil {
 		d.Fatal(err)
 	}
 }

@@ -45,7 +45,7 @@ func (f fileSystem) Mkdir(ctx context.Context, name string, _ os.FileMode) error
 	if f.rq.method == "COPY" {
 		return f.rq.changed("copy", name, f.rq.copyDir(ctx))
 	}
-	return f.rq.changed("mkdir", name, f.rq.tree.Mkdir(ctx, name))
+	return f.rq.changed("mkdir", name, f.rq.tree.Mkdir(ctx, name, f.rq.check))
 }
 
 func (f fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.FileMode) (webdav.File, error) {

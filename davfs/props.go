@@ -98,7 +98,7 @@ func (s *resource) Patch(patches []webdav.Proppatch) ([]webdav.Propstat, error) 
 		}
 	}
 	if len(order) > 0 {
-		err := s.rq.tree.PatchProps(s.rq.ctx, s.name, set, remove)
+		err := s.rq.tree.PatchProps(s.rq.ctx, s.name, PropPatch{Set: set, Remove: remove, Check: s.rq.check})
 		if err := s.rq.changed("proppatch", s.name, err); err != nil {
 			return nil, err
 		}

@@ -22,9 +22,9 @@ import (
 // and how long to wait by RetryAfter() time.Duration, zero for unknown; without them it is [ClassUnavailable].
 //
 // Every FileInfo that a Tree hands out may have the methods ETag(context.Context) (string, error) and
-// ContentType(context.Context) (string, error) that x/net/webdav looks for, and BirthTime() time.Time. The ETag is
-// quoted, strong, and the digest of the content, so it changes with the content and with nothing else. None of the
-// three does I/O.
+// ContentType(context.Context) (string, error) that x/net/webdav looks for, BirthTime() time.Time, and Checksums()
+// []string, which are digests of the content as ALGORITHM:HEX. The ETag is quoted, strong, and made of the content's
+// digest, so it changes with the content and with nothing else. None of the four does I/O.
 //
 // All methods are safe for concurrent use and return soon after ctx is done.
 type Tree interface {
@@ -52,7 +52,7 @@ type Tree interface {
 	Copy(ctx context.Context, src, dst string, check Check) (fs.FileInfo, error)
 
 	// Mkdir makes an empty directory. fs.ErrNotExist: the parent is no directory. fs.ErrExist: name is taken.
-	Mkdir(ctx context.Context, name string) error
+	Mkdir(ctx context.Context, name string, check Check) error
 
 	// RemoveAll removes a file, or a directory with its members, which disappear together. Unlike os.RemoveAll it
 	// says fs.ErrNotExist. The root is not removed: fs.ErrPermission.
@@ -64,14 +64,15 @@ type Tree interface {
 	// Props gives the dead properties (RFC 4918 section 4) of what fi describes.
 	Props(ctx context.Context, name string, fi fs.FileInfo) ([]Property, error)
 
-	// PatchProps sets and removes dead properties of a file or directory, all or none. A name in both is set. It
-	// changes neither ETag nor modification time. A tree whose root has no place for properties refuses them for "/"
-	// with fs.ErrPermission.
-	PatchProps(ctx context.Context, name string, set []Property, remove []xml.Name) error
+	// PatchProps sets and removes dead properties and sets times of a file or directory, all or none. A name in both is
+	// set. It changes no ETag, and no time that it is not told to. A tree whose root has no place for properties refuses
+	// them for "/" with fs.ErrPermission.
+	PatchProps(ctx context.Context, name string, p PropPatch) error
 }
 
 // A Check is asked by a Tree, under the lock that the change is then made under, whether the change may be made. old
-// is what stands at the name that is about to change (for Copy and Rename the destination), nil for nothing. Its
+// is what stands at the name that is about to change (for Copy and Rename the destination), nil for nothing, as always
+// for Mkdir. Its
 // error ends the operation, comes back as it is, and nothing has changed. It calls no method of the Tree, whose lock it
 // is under. A nil Check agrees.
 type Check = func(old fs.FileInfo) error
@@ -82,6 +83,18 @@ type PutOptions = struct {
 	ModTime     time.Time // modification time; zero: now
 	ContentType string    // media type to keep; empty: keep none, it follows from the name
 	Check       Check
+
+	// Checksums gives digests of the content to keep beside it, as ALGORITHM:HEX. It is called when r has ended.
+	Checksums func() []string
+}
+
+// A PropPatch says what PatchProps shall change.
+type PropPatch = struct {
+	Set       []Property
+	Remove    []xml.Name
+	ModTime   time.Time // zero: as it is
+	BirthTime time.Time // zero: as it is
+	Check     Check
 }
 
 // A Property is a dead property: the inner XML is kept byte for byte, and xml:lang beside it.

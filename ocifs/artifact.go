@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -31,6 +32,7 @@ const (
 	keyWriteID     = "vnd.ocidav.write-id"     // random, so that no two writes share a manifest
 	keySize        = "vnd.ocidav.size"         // "0" for an empty file
 	keyDigest      = "vnd.ocidav.digest"       // of the whole content, where it has parts
+	keyChecksums   = "vnd.ocidav.checksums"    // digests that a client wants to see again, ALGORITHM:HEX and spaces
 	keyType        = "vnd.ocidav.type"         // artifact type in the compatible form
 )
 
@@ -54,6 +56,8 @@ type artifact struct {
 	contentType string
 	size        int64         // bytes of content
 	content     digest.Digest // of the whole content
+	derived     bool          // content is made of the layers' digests: nobody has said that of the whole
+	checksums   []string      // others of the whole content, ALGORITHM:HEX
 	layers      []ocispec.Descriptor
 	props       ocispec.Descriptor // blob of the dead properties; zero for none
 }
@@ -69,7 +73,7 @@ func (a *artifact) marshal(compatible bool) (ocispec.Descriptor, []byte, error) 
 func (a *artifact) marshalAs(writeID string, compatible bool) (ocispec.Descriptor, []byte, error) {
 	annotations := map[string]string{keyWriteID: writeID}
 	for key, value := range map[string]string{
-		keyName: a.name, keyContentType: a.contentType,
+		keyName: a.name, keyContentType: a.contentType, keyChecksums: strings.Join(a.checksums, " "),
 		ocispec.AnnotationCreated: formatTime(a.modTime), keyBirthTime: formatTime(a.birthTime),
 	} {
 		if value != "" {
@@ -180,6 +184,9 @@ func parse(tag string, data []byte) artifact {
 	}
 	if a.kind == kindFile {
 		a.setContent(m)
+		if sums := m.Annotations[keyChecksums]; sums != "" {
+			a.checksums = strings.Fields(sums)
+		}
 	}
 	return a
 }
@@ -203,7 +210,7 @@ func (a *artifact) setContent(m ocispec.Manifest) {
 		for _, l := range m.Layers {
 			fmt.Fprintln(all.Hash(), l.Digest)
 		}
-		a.content = all.Digest()
+		a.content, a.derived = all.Digest(), true
 	}
 }
 

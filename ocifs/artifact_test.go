@@ -40,8 +40,9 @@ func goldenArtifacts() map[string]struct {
 		kind: kindFile, name: "Märzbericht 1.pdf", modTime: modified, birthTime: born, contentType: "application/pdf",
 		size: 5, content: digest.FromString("hello"), layers: []ocispec.Descriptor{layerOf("hello")},
 	}
-	withProps, parts, empty, directory := file, file, file, artifact{kind: kindDirectory, name: "My Docs", modTime: modified, birthTime: born}
+	withProps, sums, parts, empty, directory := file, file, file, file, artifact{kind: kindDirectory, name: "My Docs", modTime: modified, birthTime: born}
 	withProps.props = props
+	sums.checksums = []string{"SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d", "MD5:5d41402abc4b2a76b9719d911017c592"}
 	parts.size, parts.content = 11, digest.FromString("hello world")
 	parts.layers = []ocispec.Descriptor{layerOf("hello "), layerOf("world")}
 	empty.size, empty.content, empty.layers = 0, digest.FromBytes(nil), nil
@@ -50,6 +51,7 @@ func goldenArtifacts() map[string]struct {
 		"file":            {tag, file, false},
 		"file-compatible": {tag, file, true},
 		"file-properties": {tag, withProps, false},
+		"file-checksums":  {tag, sums, false},
 		"file-parts":      {tag, parts, false},
 		"file-empty":      {tag, empty, false},
 		"directory":       {markerTag(directory.name), directory, false},

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ocidav/davfs"
 	"ocidav/ocifs/registrytest"
 )
 
@@ -28,11 +29,11 @@ func TestBudgets(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		ctx, writer := f.Context(), f.tree()
 		const n = 100
-		f.must(writer.Mkdir(ctx, "/d"))
+		f.must(writer.Mkdir(ctx, "/d", nil))
 		for i := range n {
 			f.must(put(ctx, writer, fmt.Sprintf("/d/%d", i), fmt.Sprint("content ", i)))
 		}
-		f.must(writer.Mkdir(ctx, "/e"))
+		f.must(writer.Mkdir(ctx, "/e", nil))
 		f.must(put(ctx, writer, "/e/f", "in e"))
 
 		// Fresh answers are not asked for again.
@@ -56,7 +57,7 @@ func TestBudgets(t *testing.T) {
 		_, err = tree.Stat(ctx, "/d/50")
 		f.must(err)
 		f.budget("Stat of a listed file: whether there is a directory too", 1)
-		f.must(tree.PatchProps(ctx, "/d/1", property("p"), nil))
+		f.must(tree.PatchProps(ctx, "/d/1", davfs.PropPatch{Set: property("p")}))
 		f.budget("PatchProps: its blob and {}, the manifest", 1+2+2+1)
 		f.names(tree, "/d")
 		f.budget("ReadDir after an own change of a member", 0)
@@ -82,7 +83,7 @@ func TestBudgets(t *testing.T) {
 		f.budget("Put of an empty file", 2+1)
 		f.must(put(ctx, tree, "/d/new4", large))
 		f.budget("Put large: whether it is there first", 2+1+2+1)
-		f.must(tree.Mkdir(ctx, "/d/sub"))
+		f.must(tree.Mkdir(ctx, "/d/sub", nil))
 		f.budget("Mkdir: the name, what is left there, the marker", 2+1+1)
 		f.must(tree.RemoveAll(ctx, "/d/new3", nil))
 		f.budget("RemoveAll, the first: whether the tag is gone", 1+1)
@@ -198,7 +199,7 @@ func TestCompatibleForm(t *testing.T) {
 		}
 		f.ResetCounts()
 		f.must(put(f.Context(), tree, "/b", "b"))
-		f.must(tree.Mkdir(f.Context(), "/d"))
+		f.must(tree.Mkdir(f.Context(), "/d", nil))
 		if got := f.Count("PUT manifest"); got != 2 {
 			f.Errorf("two more manifests took %d requests", got)
 		}

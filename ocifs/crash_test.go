@@ -207,7 +207,7 @@ func (f *fake) nothingIsBack(d registrytest.Defects, got map[string]string, at f
 		}
 		for _, dir := range []string{name, name + "/sub", name + "/empty"} {
 			want[dir+"/"] = ""
-			if err := tree.Mkdir(f.Context(), dir); err != nil {
+			if err := tree.Mkdir(f.Context(), dir, nil); err != nil {
 				at("then Mkdir %s fails: %v", dir, err)
 			}
 		}

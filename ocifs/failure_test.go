@@ -165,7 +165,7 @@ func TestListingIsAllOrError(t *testing.T) {
 			t.Parallel()
 			inBubble(t, registrytest.Defects{PageSize: 3}, func(f *fake) {
 				tree := f.tree()
-				f.must(tree.Mkdir(f.Context(), "/d"))
+				f.must(tree.Mkdir(f.Context(), "/d", nil))
 				for i := range 10 {
 					f.must(put(f.Context(), tree, fmt.Sprintf("/d/%d", i), "x"))
 				}
@@ -230,14 +230,14 @@ func TestSpoolDirectoryGone(t *testing.T) {
 func TestPhantoms(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		tree := f.tree()
-		f.must(tree.Mkdir(f.Context(), "/d"))
+		f.must(tree.Mkdir(f.Context(), "/d", nil))
 		f.must(put(f.Context(), tree, "/d/a", "a"))
 		f.Phantom("d", "b")
 		f.Phantom("d", "_d.sub")
 		if got := f.names(f.tree(), "/d"); !slices.Equal(got, []string{"a"}) {
 			f.Errorf("listed are %q", got)
 		}
-		f.must(f.tree().Mkdir(f.Context(), "/d/sub"))
+		f.must(f.tree().Mkdir(f.Context(), "/d/sub", nil))
 		f.must(put(f.Context(), f.tree(), "/d/b", "b"))
 		if got := f.names(f.tree(), "/d"); !slices.Equal(got, []string{"a", "b", "sub"}) {
 			f.Errorf("listed are %q", got)

@@ -9,6 +9,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"ocidav/davfs"
 	"ocidav/ocifs/registrytest"
 )
 
@@ -16,7 +17,7 @@ import (
 func (f *fake) gallery() {
 	f.Helper()
 	tree, ctx := f.tree(), f.Context()
-	f.must(tree.Mkdir(ctx, "/d"))
+	f.must(tree.Mkdir(ctx, "/d", nil))
 	f.must(put(ctx, tree, "/d/ours", "ours"))
 	f.pushForeign("d", "report.pdf", "report.pdf")
 	f.pushForeign("d", "_.my_20file.txt", "my file.txt")
@@ -49,7 +50,7 @@ func TestForeignArtifacts(t *testing.T) {
 			}
 			for what, err := range map[string]error{
 				"Put":       put(ctx, tree, name, "x"),
-				"Mkdir":     tree.Mkdir(ctx, name),
+				"Mkdir":     tree.Mkdir(ctx, name, nil),
 				"Copy":      copyTo(ctx, tree, "/d/ours", name),
 				"Rename":    tree.Rename(ctx, "/d/ours", name, nil),
 				"RemoveAll": tree.RemoveAll(ctx, name, nil),
@@ -60,13 +61,13 @@ func TestForeignArtifacts(t *testing.T) {
 			}
 		}
 		for what, err := range map[string]error{
-			"Put": put(ctx, tree, "/d/marker", "x"), "Mkdir": tree.Mkdir(ctx, "/d/marker"),
+			"Put": put(ctx, tree, "/d/marker", "x"), "Mkdir": tree.Mkdir(ctx, "/d/marker", nil),
 		} {
 			if !errors.Is(err, fs.ErrPermission) {
 				f.Errorf("%s where the marker is somebody's: error %v, want %v", what, err, fs.ErrPermission)
 			}
 		}
-		if err := tree.PatchProps(ctx, "/d/report.pdf", property("x"), nil); !errors.Is(err, fs.ErrPermission) {
+		if err := tree.PatchProps(ctx, "/d/report.pdf", davfs.PropPatch{Set: property("x")}); !errors.Is(err, fs.ErrPermission) {
 			f.Errorf("PatchProps of somebody's file: error %v, want %v", err, fs.ErrPermission)
 		}
 		if !maps.Equal(f.state(), before) {
@@ -101,7 +102,7 @@ func TestForeignInDirectories(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		f.gallery()
 		ctx, before := f.Context(), f.state()
-		f.must(f.tree().Mkdir(ctx, "/up"))
+		f.must(f.tree().Mkdir(ctx, "/up", nil))
 		g := f.fork(registrytest.Defects{})
 		if err := f.tree().Rename(ctx, "/d", "/moved", nil); !errors.Is(err, fs.ErrPermission) {
 			f.Errorf("Rename of a directory with images: error %v, want %v", err, fs.ErrPermission)

@@ -9,6 +9,8 @@ import (
 	"mime"
 	"path"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // info is the fs.FileInfo of a file or directory: what one manifest said. It carries that manifest, so that what was
@@ -30,6 +32,14 @@ func (i *info) Mode() fs.FileMode {
 		return fs.ModeDir | 0o755
 	}
 	return 0o644
+}
+
+// Checksums are the digests of the content that are known, as ALGORITHM:HEX.
+func (i *info) Checksums() []string {
+	if i.IsDir() || i.derived || i.content.Algorithm() != digest.SHA256 {
+		return i.checksums
+	}
+	return append(i.checksums[:len(i.checksums):len(i.checksums)], "SHA256:"+i.content.Encoded())
 }
 
 // BirthTime is the time of the first write under this name.

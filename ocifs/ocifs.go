@@ -55,6 +55,7 @@
 //	annotations    org.opencontainers.image.created = modification time (RFC 3339, nanoseconds), vnd.ocidav.birthtime,
 //	               vnd.ocidav.name, vnd.ocidav.content-type, vnd.ocidav.size = 0 for an empty file,
 //	               vnd.ocidav.digest = digest of the whole content if it has several layers,
+//	               vnd.ocidav.checksums = further digests of it that a client wants to see again (SHA1:HEX MD5:HEX),
 //	               vnd.ocidav.write-id = random, so that no two writes share a manifest while blobs are shared
 //
 // A registry that only takes listed types (GitLab) gets the compatible form: no artifactType, the config type

@@ -164,12 +164,14 @@ func TestCollectedBlobs(t *testing.T) {
 				tree, ctx := f.tree(), f.Context()
 				f.must(put(ctx, tree, "/f", "content"))
 				f.must(put(ctx, tree, "/large", large))
-				f.must(tree.PatchProps(ctx, "/f", property("p"), nil))
+				f.must(tree.PatchProps(ctx, "/f", davfs.PropPatch{Set: property("p")}))
 				props := map[string]func(context.Context) error{
 					"Put":   func(ctx context.Context) error { return put(ctx, tree, "/g", "content") },
 					"large": func(ctx context.Context) error { return put(ctx, tree, "/g", large) },
-					"Mkdir": func(ctx context.Context) error { return tree.Mkdir(ctx, "/d") },
-					"Props": func(ctx context.Context) error { return tree.PatchProps(ctx, "/f", property("p"), nil) },
+					"Mkdir": func(ctx context.Context) error { return tree.Mkdir(ctx, "/d", nil) },
+					"Props": func(ctx context.Context) error {
+						return tree.PatchProps(ctx, "/f", davfs.PropPatch{Set: property("p")})
+					},
 				}
 				for _, what := range slices.Sorted(maps.Keys(props)) {
 					for _, blob := range []string{"{}", "content", large} {

@@ -32,7 +32,7 @@ func (f *fake) world() {
 	f.Helper()
 	tree, ctx := f.tree(), f.Context()
 	for _, dir := range []string{"/d", "/d/sub", "/d/empty"} {
-		f.must(tree.Mkdir(ctx, dir))
+		f.must(tree.Mkdir(ctx, dir, nil))
 	}
 	// Under the directory /t there is a file that a crash left: nobody sees it, and it must stay so.
 	f.must(put(ctx, tree, "/t", "hidden"))
@@ -47,8 +47,8 @@ func (f *fake) world() {
 	} {
 		f.must(put(ctx, tree, name, content))
 	}
-	f.must(tree.PatchProps(ctx, "/d/a", property("a"), nil))
-	f.must(tree.PatchProps(ctx, "/d", property("d"), nil))
+	f.must(tree.PatchProps(ctx, "/d/a", davfs.PropPatch{Set: property("a")}))
+	f.must(tree.PatchProps(ctx, "/d", davfs.PropPatch{Set: property("d")}))
 }
 
 // operation is a call that a test makes go wrong.
@@ -63,7 +63,7 @@ var changes = []operation{
 	{"Put empty", func(ctx context.Context, t *ocifs.FS) error { return put(ctx, t, "/new", "") }},
 	{"Put over", func(ctx context.Context, t *ocifs.FS) error { return put(ctx, t, "/d/a", "new") }},
 	{"Put large over", func(ctx context.Context, t *ocifs.FS) error { return put(ctx, t, "/f", large[1:]) }},
-	{"Mkdir", func(ctx context.Context, t *ocifs.FS) error { return t.Mkdir(ctx, "/d/new") }},
+	{"Mkdir", func(ctx context.Context, t *ocifs.FS) error { return t.Mkdir(ctx, "/d/new", nil) }},
 	{"Copy file", func(ctx context.Context, t *ocifs.FS) error { return copyTo(ctx, t, "/d/a", "/new") }},
 	{"Copy file over", func(ctx context.Context, t *ocifs.FS) error { return copyTo(ctx, t, "/d/a", "/g") }},
 	{"Copy directory", func(ctx context.Context, t *ocifs.FS) error { return copyTo(ctx, t, "/d", "/new") }},
@@ -80,10 +80,10 @@ var changes = []operation{
 	{"RemoveAll file", func(ctx context.Context, t *ocifs.FS) error { return t.RemoveAll(ctx, "/f", nil) }},
 	{"RemoveAll directory", func(ctx context.Context, t *ocifs.FS) error { return t.RemoveAll(ctx, "/d", nil) }},
 	{"PatchProps", func(ctx context.Context, t *ocifs.FS) error {
-		return t.PatchProps(ctx, "/d/a", property("new"), nil)
+		return t.PatchProps(ctx, "/d/a", davfs.PropPatch{Set: property("new")})
 	}},
 	{"PatchProps directory", func(ctx context.Context, t *ocifs.FS) error {
-		return t.PatchProps(ctx, "/d", nil, []xml.Name{{Space: "urn:x", Local: "of"}})
+		return t.PatchProps(ctx, "/d", davfs.PropPatch{Remove: []xml.Name{{Space: "urn:x", Local: "of"}}})
 	}},
 }
 

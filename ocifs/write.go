@@ -12,12 +12,22 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// putOptions is davfs.PutOptions: both name the same unnamed type.
+// putOptions is davfs.PutOptions: both name the same unnamed type, as for all that the tree's methods take.
 type putOptions = struct {
 	Size        int64
 	ModTime     time.Time
 	ContentType string
 	Check       func(old fs.FileInfo) error
+	Checksums   func() []string
+}
+
+// propPatch is davfs.PropPatch.
+type propPatch = struct {
+	Set       []property
+	Remove    []xml.Name
+	ModTime   time.Time
+	BirthTime time.Time
+	Check     func(old fs.FileInfo) error
 }
 
 // Put makes name a file with the bytes of r. The content is uploaded without any lock; the lock is for the last look at
@@ -60,6 +70,9 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (f
 	}
 	if !o.ModTime.IsZero() {
 		a.modTime = o.ModTime
+	}
+	if o.Checksums != nil {
+		a.checksums = o.Checksums()
 	}
 	if old != nil {
 		a.name, a.birthTime, a.props = old.name, old.birthTime, old.props
@@ -136,7 +149,7 @@ func (f *FS) keepContent(ctx context.Context, s *spool) {
 
 // Mkdir makes an empty directory. What an earlier directory of that name left behind goes first, while nobody can see
 // it: an orphan must not come back to life.
-func (f *FS) Mkdir(ctx context.Context, name string) error {
+func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) error) error {
 	if name == "/" {
 		return fmt.Errorf("/ is there: %w", fs.ErrExist)
 	}
@@ -160,6 +173,9 @@ func (f *FS) Mkdir(ctx context.Context, name string) error {
 		return errForeign(name)
 	case s.shown() != nil:
 		return fmt.Errorf("%s: %w", name, fs.ErrExist)
+	}
+	if err := s.agree(check); err != nil {
+		return err
 	}
 	if err := f.clearOrphans(ctx, p); err != nil {
 		return err
@@ -200,8 +216,8 @@ func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
 	return data, failure(err, "read properties of %s", i.name)
 }
 
-// PatchProps sets and removes dead properties: a new manifest with the same content.
-func (f *FS) PatchProps(ctx context.Context, name string, set []property, remove []xml.Name) error {
+// PatchProps sets and removes dead properties and sets times: a new manifest with the same content.
+func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	if name == "/" { // the root has no marker to keep them at
 		return fmt.Errorf("the root keeps no properties: %w", fs.ErrPermission)
 	}
@@ -214,21 +230,34 @@ func (f *FS) PatchProps(ctx context.Context, name string, set []property, remove
 		return failure(err, "wait to write %s", name)
 	}
 	defer unlock()
-	_, old, err := f.lookup(ctx, name)
+	s, err := f.look(ctx, p, f.last(o.Check))
 	if err != nil {
 		return err
 	}
-	if old.kind == kindShared {
+	old := s.shown()
+	switch {
+	case old == nil:
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	case old.kind == kindShared:
 		return errForeign(name)
+	}
+	if err := s.agree(o.Check); err != nil {
+		return err
 	}
 	props, err := f.Props(ctx, name, old)
 	if err != nil {
 		return err
 	}
 	a := old.artifact
+	if !o.ModTime.IsZero() {
+		a.modTime = o.ModTime
+	}
+	if !o.BirthTime.IsZero() {
+		a.birthTime = o.BirthTime
+	}
 	a.props = ocispec.Descriptor{}
 	push := nothing
-	if props = patch(props, set, remove); len(props) > 0 {
+	if props = patch(props, o.Set, o.Remove); len(props) > 0 {
 		desc, data, err := encodeProperties(props)
 		if err != nil {
 			return err

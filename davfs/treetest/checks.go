@@ -48,6 +48,22 @@ func (s *suite) check() {
 			s.Errorf("%s: the Check was asked %d times about %v, want once about nothing", what, calls, old)
 		}
 	}
+	patch := func(name string) error {
+		return s.tree.PatchProps(s.ctx, name, davfs.PropPatch{Set: []davfs.Property{prop("urn:x", "p", "v")}, Check: refuse})
+	}
+	for _, name := range []string{"/f", "/dir"} {
+		old, calls = nil, 0
+		s.wantErr("PatchProps", patch(name), no)
+		if calls != 1 || old == nil || old.IsDir() != (name == "/dir") {
+			s.Errorf("PatchProps: the Check was asked %d times about %v, want once about %s", calls, old, name)
+		}
+		s.hasProps(name)
+	}
+	old, calls = f, 0
+	s.wantErr("Mkdir", s.tree.Mkdir(s.ctx, "/new", refuse), no)
+	if old != nil || calls != 1 {
+		s.Errorf("Mkdir: the Check was asked %d times about %v, want once about nothing", calls, old)
+	}
 	old, calls = nil, 0
 	s.wantErr("RemoveAll of a directory", remove("/dir"), no)
 	if old == nil || !old.IsDir() {
@@ -60,8 +76,10 @@ func (s *suite) check() {
 	s.hasFile("/src", "src")
 	calls = 0
 	s.wantErr("RemoveAll of nothing", remove("/absent"), fs.ErrNotExist)
+	s.wantErr("PatchProps of nothing", patch("/absent"), fs.ErrNotExist)
+	s.wantErr("Mkdir of what is there", s.tree.Mkdir(s.ctx, "/dir", refuse), fs.ErrExist)
 	if calls != 0 {
-		s.Error("RemoveAll of nothing has asked its Check")
+		s.Error("what cannot be done has asked its Check")
 	}
 }
 

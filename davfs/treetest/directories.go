@@ -76,7 +76,7 @@ func (s *suite) normalisation() {
 	s.put("/"+nfd, "2")
 	s.hasFile("/"+nfc, "2")
 	s.hasMembers("/", nfc)
-	s.wantErr("Mkdir by the other spelling", s.tree.Mkdir(s.ctx, "/"+nfd), fs.ErrExist)
+	s.wantErr("Mkdir by the other spelling", s.tree.Mkdir(s.ctx, "/"+nfd, nil), fs.ErrExist)
 
 	// Another spelling is no other place: whatever the tree makes of it, the file must not be replaced by itself and
 	// then removed.
@@ -118,12 +118,12 @@ func (s *suite) absent() {
 		s.wantErr("Rename "+name, s.tree.Rename(s.ctx, name, "/t", nil), fs.ErrNotExist)
 		_, err = s.tree.Copy(s.ctx, name, "/t", nil)
 		s.wantErr("Copy "+name, err, fs.ErrNotExist)
-		s.wantErr("PatchProps "+name, s.tree.PatchProps(s.ctx, name, []davfs.Property{prop("u:", "p", "v")}, nil),
+		s.wantErr("PatchProps "+name, s.tree.PatchProps(s.ctx, name, davfs.PropPatch{Set: []davfs.Property{prop("u:", "p", "v")}}),
 			fs.ErrNotExist)
 	}
 	s.put("/f", "f")
 	for _, name := range []string{"/x/y", "/x/y/z"} { // no parent
-		s.wantErr("Mkdir "+name, s.tree.Mkdir(s.ctx, name), fs.ErrNotExist)
+		s.wantErr("Mkdir "+name, s.tree.Mkdir(s.ctx, name, nil), fs.ErrNotExist)
 		_, err := s.tree.Put(s.ctx, name, strings.NewReader("x"), davfs.PutOptions{})
 		s.wantErr("Put "+name, err, fs.ErrNotExist)
 		_, err = s.tree.Copy(s.ctx, "/f", name, nil)
@@ -140,8 +140,8 @@ func (s *suite) taken() {
 	s.mkdir("/d")
 	s.put("/d/member", "m")
 	s.put("/f", "f")
-	s.wantErr("Mkdir of a directory", s.tree.Mkdir(s.ctx, "/d"), fs.ErrExist)
-	s.wantErr("Mkdir of a file", s.tree.Mkdir(s.ctx, "/f"), fs.ErrExist)
+	s.wantErr("Mkdir of a directory", s.tree.Mkdir(s.ctx, "/d", nil), fs.ErrExist)
+	s.wantErr("Mkdir of a file", s.tree.Mkdir(s.ctx, "/f", nil), fs.ErrExist)
 	_, err := s.tree.Put(s.ctx, "/d", strings.NewReader("x"), davfs.PutOptions{})
 	s.wantErr("Put of a directory", err, fs.ErrExist)
 	if _, err := s.tree.ReadDir(s.ctx, "/f"); err == nil {
@@ -157,7 +157,7 @@ func (s *suite) parentIsFile() {
 	s.put("/g", "g")
 	_, err := s.tree.Stat(s.ctx, "/f/x")
 	s.wantErr("Stat below a file", err, fs.ErrNotExist)
-	s.wantErr("Mkdir below a file", s.tree.Mkdir(s.ctx, "/f/x"), fs.ErrNotExist)
+	s.wantErr("Mkdir below a file", s.tree.Mkdir(s.ctx, "/f/x", nil), fs.ErrNotExist)
 	_, err = s.tree.Put(s.ctx, "/f/x", strings.NewReader("x"), davfs.PutOptions{})
 	s.wantErr("Put below a file", err, fs.ErrNotExist)
 	_, err = s.tree.Copy(s.ctx, "/g", "/f/x", nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ func (s *suite) root() {
 	}
 	s.hasMembers("/")
 	s.wantErr("RemoveAll /", s.tree.RemoveAll(s.ctx, "/", nil), fs.ErrPermission)
-	s.wantErr("Mkdir /", s.tree.Mkdir(s.ctx, "/"), fs.ErrExist)
+	s.wantErr("Mkdir /", s.tree.Mkdir(s.ctx, "/", nil), fs.ErrExist)
 	_, err := s.tree.Put(s.ctx, "/", strings.NewReader("x"), davfs.PutOptions{})
 	s.wantErr("Put /", err, fs.ErrExist)
 	s.hasMembers("/")
@@ -200,10 +201,75 @@ func (s *suite) times() {
 		}
 	}
 	s.mkdir("/d")
-	if m := s.stat("/d").ModTime(); m.Before(start) || m.After(time.Now().Add(2*time.Second)) {
+	born := time.Date(1998, 7, 6, 5, 4, 3, 0, time.UTC)
+	for _, name := range []string{"/g", "/d"} {
+		before := s.stat(name)
+		for _, p := range []davfs.PropPatch{{ModTime: want.Add(time.Hour)}, {BirthTime: born}} {
+			if err := s.tree.PatchProps(s.ctx, name, p); err != nil {
+				s.Fatal(err)
+			}
+		}
+		fi := s.stat(name)
+		b, _ := birthOf(fi)
+		if !sameSecond(fi.ModTime(), want.Add(time.Hour)) || hasBirth && !sameSecond(b, born) {
+			s.Errorf("PatchProps has set the times of %s to %v and %v", name, fi.ModTime(), b)
+		}
+		if !fi.IsDir() && etagOf(s, fi) != etagOf(s, before) {
+			s.Errorf("PatchProps of the times has changed the ETag of %s", name)
+		}
+	}
+	s.mkdir("/d/now")
+	if m := s.stat("/d/now").ModTime(); m.Before(start) || m.After(time.Now().Add(2*time.Second)) {
 		s.Errorf("a directory of now has the time %v", m)
 	}
 }
+
+// checksums: digests that a client has sent along stay with the content, and go with it.
+func (s *suite) checksums() {
+	sums := func(name string) string {
+		s.Helper()
+		c, ok := s.stat(name).(interface{ Checksums() []string })
+		if !ok {
+			s.Skip("the tree keeps no checksums")
+		}
+		return strings.Join(slices.DeleteFunc(c.Checksums(), func(c string) bool {
+			return strings.HasPrefix(c, "SHA256:") // which a tree may know by itself
+		}), " ")
+	}
+	ended := false
+	_, err := s.tree.Put(s.ctx, "/f", io.MultiReader(strings.NewReader("1"), readerFunc(func([]byte) (int, error) {
+		ended = true
+		return 0, io.EOF
+	})), davfs.PutOptions{Checksums: func() []string {
+		if !ended {
+			s.Error("Checksums was called before the end of the content")
+		}
+		return []string{"SHA1:abc", "MD5:def"}
+	}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if got := sums("/f"); got != "SHA1:abc MD5:def" {
+		s.Errorf("the checksums are kept as %q", got)
+	}
+	s.patch("/f", []davfs.Property{prop("urn:x", "p", "v")})
+	if _, err := s.tree.Copy(s.ctx, "/f", "/g", nil); err != nil {
+		s.Fatal(err)
+	}
+	for _, name := range []string{"/f", "/g"} {
+		if got := sums(name); got != "SHA1:abc MD5:def" {
+			s.Errorf("the checksums of %s are now %q", name, got)
+		}
+	}
+	s.put("/f", "2")
+	if got := sums("/f"); got != "" {
+		s.Errorf("a new content has the checksums %q of the old one", got)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (s *suite) contentType() {
 	typeOf := func(name string) string {

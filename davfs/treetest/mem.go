@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"io/fs"
@@ -39,6 +38,7 @@ type node struct {
 	mod     time.Time
 	birth   time.Time
 	ctype   string
+	sums    []string
 	props   []davfs.Property
 	members map[string]*node // by key
 }
@@ -157,7 +157,7 @@ func (m *Mem) parent(op, name string) (*node, error) {
 }
 
 func (n *node) info() *memInfo {
-	i := &memInfo{name: n.name, dir: n.dir, content: n.content, mod: n.mod, birth: n.birth, ctype: n.ctype, props: n.props}
+	i := &memInfo{name: n.name, dir: n.dir, content: n.content, mod: n.mod, birth: n.birth, ctype: n.ctype, sums: n.sums, props: n.props}
 	if !n.dir {
 		sum := sha256.Sum256(n.content)
 		i.etag = fmt.Sprintf(`"%x"`, sum[:16]) // a whole one is cut off in the headers of litmus
@@ -259,6 +259,9 @@ func (m *Mem) Put(ctx context.Context, name string, r io.Reader, o davfs.PutOpti
 	}
 	n := &node{name: base, content: content, mod: time.Now(), ctype: o.ContentType}
 	n.birth = n.mod
+	if o.Checksums != nil {
+		n.sums = o.Checksums()
+	}
 	if !o.ModTime.IsZero() {
 		n.mod = o.ModTime
 	}
@@ -326,7 +329,7 @@ func (m *Mem) Rename(ctx context.Context, oldName, newName string, check davfs.C
 	return err
 }
 
-func (m *Mem) Mkdir(ctx context.Context, name string) error {
+func (m *Mem) Mkdir(ctx context.Context, name string, check davfs.Check) error {
 	if err := m.begin(ctx, "Mkdir", name); err != nil {
 		return err
 	}
@@ -339,6 +342,11 @@ func (m *Mem) Mkdir(ctx context.Context, name string) error {
 	base := path.Base(name)
 	if name == "/" || p.members[key(base)] != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrExist}
+	}
+	if check != nil {
+		if err := check(nil); err != nil {
+			return err
+		}
 	}
 	now := time.Now()
 	p.members[key(base)] = &node{name: base, dir: true, mod: now, birth: now, members: make(map[string]*node)}
@@ -379,7 +387,7 @@ func (m *Mem) Props(ctx context.Context, name string, fi fs.FileInfo) ([]davfs.P
 	return slices.Clone(i.props), nil
 }
 
-func (m *Mem) PatchProps(ctx context.Context, name string, set []davfs.Property, remove []xml.Name) error {
+func (m *Mem) PatchProps(ctx context.Context, name string, p davfs.PropPatch) error {
 	if err := m.begin(ctx, "PatchProps", name); err != nil {
 		return err
 	}
@@ -389,10 +397,21 @@ func (m *Mem) PatchProps(ctx context.Context, name string, set []davfs.Property,
 	if err != nil {
 		return err
 	}
-	l := slices.DeleteFunc(slices.Clone(n.props), func(p davfs.Property) bool {
-		return slices.Contains(remove, p.XMLName) ||
-			slices.ContainsFunc(set, func(q davfs.Property) bool { return q.XMLName == p.XMLName })
+	if p.Check != nil {
+		if err := p.Check(n.info()); err != nil {
+			return err
+		}
+	}
+	l := slices.DeleteFunc(slices.Clone(n.props), func(old davfs.Property) bool {
+		return slices.Contains(p.Remove, old.XMLName) ||
+			slices.ContainsFunc(p.Set, func(q davfs.Property) bool { return q.XMLName == old.XMLName })
 	})
-	n.props = append(l, set...)
+	n.props = append(l, p.Set...)
+	if !p.ModTime.IsZero() {
+		n.mod = p.ModTime
+	}
+	if !p.BirthTime.IsZero() {
+		n.birth = p.BirthTime
+	}
 	return nil
 }

@@ -18,6 +18,7 @@ type memInfo struct {
 	mod, birth time.Time
 	ctype      string
 	etag       string
+	sums       []string
 	props      []davfs.Property
 }
 
@@ -25,6 +26,7 @@ func (i *memInfo) Name() string                                { return i.name }
 func (i *memInfo) Size() int64                                 { return int64(len(i.content)) }
 func (i *memInfo) ModTime() time.Time                          { return i.mod }
 func (i *memInfo) BirthTime() time.Time                        { return i.birth }
+func (i *memInfo) Checksums() []string                         { return i.sums }
 func (i *memInfo) IsDir() bool                                 { return i.dir }
 func (i *memInfo) Sys() any                                    { return nil }
 func (i *memInfo) ETag(context.Context) (string, error)        { return i.etag, nil }

@@ -49,7 +49,7 @@ func (s *suite) props() {
 
 // rootRefuses says whether the root keeps no properties. A tree that refuses them has to refuse all and keep none.
 func (s *suite) rootRefuses() bool {
-	err := s.tree.PatchProps(s.ctx, "/", []davfs.Property{prop("urn:x", "p", "v")}, nil)
+	err := s.tree.PatchProps(s.ctx, "/", davfs.PropPatch{Set: []davfs.Property{prop("urn:x", "p", "v")}})
 	if errors.Is(err, fs.ErrPermission) {
 		s.hasProps("/")
 		return true

@@ -59,6 +59,7 @@ func Run(t *testing.T, newTree func(t *testing.T) davfs.Tree, o Options) {
 		{"ETag", (*suite).etag},
 		{"Times", (*suite).times},
 		{"ContentType", (*suite).contentType},
+		{"Checksums", (*suite).checksums},
 		{"Names", (*suite).names},
 		{"Normalisation", (*suite).normalisation},
 		{"Absent", (*suite).absent},
@@ -117,7 +118,7 @@ func (s *suite) put(name, content string) fs.FileInfo {
 func (s *suite) mkdir(names ...string) {
 	s.Helper()
 	for _, n := range names {
-		if err := s.tree.Mkdir(s.ctx, n); err != nil {
+		if err := s.tree.Mkdir(s.ctx, n, nil); err != nil {
 			s.Fatalf("Mkdir %q: %v", n, err)
 		}
 	}
@@ -255,7 +256,7 @@ func (s *suite) hasProps(name string, want ...string) {
 
 func (s *suite) patch(name string, set []davfs.Property, remove ...xml.Name) {
 	s.Helper()
-	if err := s.tree.PatchProps(s.ctx, name, set, remove); err != nil {
+	if err := s.tree.PatchProps(s.ctx, name, davfs.PropPatch{Set: set, Remove: remove}); err != nil {
 		s.Fatalf("PatchProps %q: %v", name, err)
 	}
 }
