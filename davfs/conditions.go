@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/webdav"
 )
 
-// conditions are those of a request that writes: If (RFC 4918 section 10.4), and If-Match, If-None-Match and
+// conditions are those of a request: If (RFC 4918 section 10.4), and If-Match, If-None-Match and
 // If-Unmodified-Since (RFC 9110 section 13.1). They are asked twice, before the body is read and again in the tree's
 // Check, so that of several writers with one ETag one wins.
 type conditions struct {
@@ -52,7 +52,7 @@ func (h *Handler) readConditions(r *http.Request, rq *request) error {
 			if cond.token == "" {
 				continue
 			}
-			l.conds[i].held = slices.ContainsFunc(l.names, func(n string) bool { return h.locks.holds(cond.token, n) })
+			l.conds[i].held = slices.ContainsFunc(l.names, func(n string) bool { return h.locks.holds(cond.token, rq.key(n)) })
 			if !cond.not {
 				c.tokens = append(c.tokens, cond.token)
 			}
@@ -61,6 +61,9 @@ func (h *Handler) readConditions(r *http.Request, rq *request) error {
 	// Office sends Lock-Token alone.
 	if t := codedURL(r.Header.Get("Lock-Token")); t != "" {
 		c.tokens = append(c.tokens, t)
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil // the others are http.ServeContent's
 	}
 	c.match = entityTags(r.Header.Values("If-Match"))
 	c.noneMatch = entityTags(r.Header.Values("If-None-Match"))
@@ -87,7 +90,7 @@ func (h *Handler) parseIf(s string, rq *request) (lists []ifList, err error) {
 			if tag, s, ok = strings.Cut(s[1:], ">"); !ok {
 				return nil, bad
 			}
-			tagged, names = true, h.tagged(tag)
+			tagged, names = true, h.tagged(tag, rq)
 			if !strings.HasPrefix(trim(s), "(") {
 				return nil, bad
 			}
@@ -142,9 +145,13 @@ func trim(s string) string { return strings.Trim(s, " \t") }
 
 // tagged gives the name of a resource tag by its path alone, so that no proxy that rewrites Host can make it another
 // one (tailscale/tailscale#12097).
-func (h *Handler) tagged(tag string) []string {
-	if u, err := url.Parse(tag); err == nil && strings.HasPrefix(u.Path, "/") {
-		if name, err := h.nameOf(u); err == nil {
+func (h *Handler) tagged(tag string, rq *request) []string {
+	u, err := url.Parse(tag)
+	if err != nil || !strings.HasPrefix(u.Path, "/") {
+		return nil
+	}
+	for _, base := range []string{rq.base, h.prefix} {
+		if name, err := nameUnder(base, u); err == nil {
 			return []string{name}
 		}
 	}

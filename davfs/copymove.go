@@ -12,16 +12,18 @@ import (
 
 // prepareCopyMove settles all that the engine finds out too late, when it has removed the target, or not at all.
 func (h *Handler) prepareCopyMove(r *http.Request, rq *request) error {
-	dst, err := h.destination(r.Header.Get("Destination"), r.Host)
+	dst, err := h.destination(r, rq)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Destination", h.href(dst))
+	r.Header.Set("Destination", escapePath(h.prefix+dst)) // as the engine wants it
 	rq.dst, rq.keep = dst, r.Header.Get("Overwrite") == "F"
 
 	// Onto itself is forbidden by RFC 4918 sections 9.8.5 and 9.9.4. Onto an ancestor would replace the source along
 	// with its ancestor, into a descendant would never end; the engine does the first and tries the second.
-	if within(dst, rq.name) || within(rq.name, dst) {
+	// Another spelling of the source is left to the tree.
+	from, to := rq.key(rq.name), rq.key(dst)
+	if dst == rq.name || from != to && (within(to, from) || within(from, to)) {
 		return refuse(http.StatusForbidden, "The destination is the source, contains it or lies within it.")
 	}
 	src, err := rq.stat(rq.name)
@@ -53,7 +55,8 @@ func (h *Handler) prepareCopyMove(r *http.Request, rq *request) error {
 }
 
 // destination reads the Destination header (RFC 4918 section 10.3).
-func (h *Handler) destination(s, host string) (string, error) {
+func (h *Handler) destination(r *http.Request, rq *request) (string, error) {
+	s := r.Header.Get("Destination")
 	u, err := url.Parse(s)
 	if s == "" || err != nil || u.Host == "" && !strings.HasPrefix(u.Path, "/") {
 		return "", refuse(http.StatusBadRequest, "The Destination header is missing, or neither a URL nor an absolute path.")
@@ -62,10 +65,11 @@ func (h *Handler) destination(s, host string) (string, error) {
 	if strings.ContainsAny(s, "?#") {
 		return "", refuse(http.StatusBadRequest, "The Destination header has a query or a fragment.")
 	}
-	if u.Host != "" && !sameHost(u, host) {
+	base, ok := h.baseFor(u, r, rq)
+	if !ok {
 		return "", refuse(http.StatusBadGateway, "The destination is on another server.")
 	}
-	name, err := h.nameOf(u)
+	name, err := nameUnder(base, u)
 	if r, ok := err.(*refusal); ok && r.code == http.StatusNotFound {
 		return "", refuse(http.StatusBadGateway, "The destination is not on this drive.")
 	}
@@ -89,7 +93,7 @@ func (rq *request) copyFlat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	props, err := rq.deadProps(ctx, rq.name, fi)
+	props, err := rq.tree.Props(ctx, rq.name, fi)
 	if err != nil {
 		return err
 	}

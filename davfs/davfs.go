@@ -39,11 +39,12 @@
 package davfs
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
-	"path"
-	"slices"
+	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,21 @@ type Handler struct {
 	// ReadOnly refuses every method that writes, locks among them.
 	ReadOnly bool
 
+	// PublicURL is the URL by which clients know the root of the tree, where a reverse proxy stands in between. Nil: they
+	// use the address that they reach.
+	PublicURL *url.URL
+
+	// TrustedProxies are the addresses whose X-Forwarded-Host and X-Forwarded-Prefix are believed, where there is no
+	// PublicURL.
+	TrustedProxies []netip.Prefix
+
+	// LockFile keeps the locks over a restart; it belongs to one tree. Empty: they end with the process.
+	LockFile string
+
+	// Quota gives the bytes that there is room for and those that are taken (RFC 4331), negative for unknown. Nil: no
+	// directory has the two properties.
+	Quota func(ctx context.Context) (available, used int64)
+
 	// Log gets one line for each request; nil discards them.
 	Log *slog.Logger
 
@@ -72,10 +88,13 @@ type Handler struct {
 }
 
 func (h *Handler) init() {
-	h.prefix = strings.TrimSuffix(path.Clean("/"+h.Prefix), "/")
+	h.prefix = cleanBase(h.Prefix)
 	h.log = h.Log
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.LockFile != "" && !h.ReadOnly {
+		h.locks.file, h.locks.locks = openLockFile(h.LockFile, h.Tree.Key, h.log)
 	}
 }
 
@@ -97,7 +116,8 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 		h.options(w, allMethods)
 		return nil
 	}
-	name, err := h.nameOf(r.URL)
+	h.origin(r, rq)
+	name, err := nameUnder(h.prefix, r.URL)
 	if err != nil {
 		return err
 	}
@@ -140,37 +160,37 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 			rq.mtime = t
 			w.Header().Set("X-OC-Mtime", "accepted")
 		}
+		rq.body.checksum = newChecksum(r.Header.Get("OC-Checksum"))
 	case "MKCOL":
 		err = prepareMkcol(r)
 	case http.MethodDelete:
 		err = rq.prepareDelete(r)
 	case "COPY", "MOVE":
 		err = h.prepareCopyMove(r, rq)
-	case "PROPFIND":
-		err = rq.preparePropfind(r)
-	case "PROPPATCH":
-		_, err = readXML(r)
 	}
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(readMethods, r.Method) {
-		if err := h.readConditions(r, rq); err != nil {
-			return err
-		}
-		r.Header.Del("If")
+	if err := h.readConditions(r, rq); err != nil {
+		return err
 	}
+	r.Header.Del("If")
 	switch r.Method {
 	case "LOCK":
 		return h.serveLock(w, r, rq, slash)
 	case "UNLOCK":
 		return h.serveUnlock(w, r, rq)
+	case "PROPFIND":
+		return h.servePropfind(w, r, rq)
 	}
 	if err := rq.checkConditions(); err != nil {
 		return err
 	}
 	if err := h.checkLocks(rq); err != nil {
 		return err
+	}
+	if r.Method == "PROPPATCH" {
+		return h.serveProppatch(w, r, rq)
 	}
 
 	ending := h.ending(rq)

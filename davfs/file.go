@@ -28,45 +28,31 @@ var (
 
 var errHandle = errors.New("davfs: this handle does not do that")
 
-// A resource is what the handles of existing names share; its dead properties are in props.go.
-type resource struct {
+// A handle is what those of existing names share.
+type handle struct {
 	rq   *request
 	name string
 	fi   fs.FileInfo
 }
 
-func (s *resource) Stat() (os.FileInfo, error)         { return describe(s.fi), nil }
-func (s *resource) Write([]byte) (int, error)          { return 0, errHandle }
-func (s *resource) Read([]byte) (int, error)           { return 0, errHandle }
-func (s *resource) Seek(int64, int) (int64, error)     { return 0, errHandle }
-func (s *resource) Readdir(int) ([]os.FileInfo, error) { return nil, errHandle }
-func (s *resource) Close() error                       { return nil }
+func (h *handle) Stat() (os.FileInfo, error)         { return describe(h.fi), nil }
+func (h *handle) Write([]byte) (int, error)          { return 0, errHandle }
+func (h *handle) Read([]byte) (int, error)           { return 0, errHandle }
+func (h *handle) Seek(int64, int) (int64, error)     { return 0, errHandle }
+func (h *handle) Readdir(int) ([]os.FileInfo, error) { return nil, errHandle }
+func (h *handle) Close() error                       { return nil }
 
 // A dirFile is a directory.
-type dirFile struct{ resource }
+type dirFile struct{ handle }
 
-// Readdir gives all members, whatever count is: the engine never asks for less. In COPY there are none, because
-// Tree.Copy took them all (copymove.go).
-func (d *dirFile) Readdir(int) ([]os.FileInfo, error) {
-	if d.rq.method == "COPY" {
-		return nil, nil
-	}
-	l, err := d.rq.readDir(d.name)
-	if err != nil {
-		return nil, d.rq.answer("readdir", d.name, err)
-	}
-	out := make([]os.FileInfo, len(l))
-	for i, fi := range l {
-		out[i] = describe(fi)
-	}
-	return out, nil
-}
+// Readdir gives no members: the engine asks for them in COPY alone, where Tree.Copy has taken them all (copymove.go).
+func (d *dirFile) Readdir(int) ([]os.FileInfo, error) { return nil, nil }
 
 // A readFile is the content of a file, opened at the first read: HEAD, 304 and PROPFIND open nothing, and
 // http.ServeContent's two Seeks cost nothing. It must not have WriteTo, or the COPY of a file would go past
 // putFile.ReadFrom.
 type readFile struct {
-	resource
+	handle
 	off int64 // where the next Read reads
 	pos int64 // where f stands
 
@@ -185,7 +171,7 @@ func (f *readFile) local() (io.Reader, bool) {
 	return f.f, ok
 }
 
-// A putFile is a name that is about to get content. It holds no dead properties, so the engine copies none to it:
+// A putFile is a name that is about to get content. No handle shows dead properties to the engine, so that it copies none:
 // Tree.Copy takes them along and Tree.Put keeps those that there are.
 type putFile struct {
 	rq   *request
@@ -215,6 +201,7 @@ func (p *putFile) put(r io.Reader, check Check) (fs.FileInfo, error) {
 		ModTime:     p.rq.mtime,
 		ContentType: keptType(p.rq.ctype, p.name),
 		Check:       check,
+		Checksums:   p.rq.body.checksum.keep,
 	})
 	if err == nil && p.rq.body.err != nil {
 		err = p.rq.body.err // the tree did not look; at least the client hears of it

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"mime"
 	"os"
 	"path"
 
@@ -57,11 +56,11 @@ func (f fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.Fi
 	if err != nil {
 		return nil, f.rq.answer("open", name, err)
 	}
-	res := resource{rq: f.rq, name: name, fi: fi}
+	h := handle{rq: f.rq, name: name, fi: fi}
 	if fi.IsDir() {
-		return &dirFile{resource: res}, nil
+		return &dirFile{h}, nil
 	}
-	return &readFile{resource: res}, nil
+	return &readFile{handle: h}, nil
 }
 
 // RemoveAll removes for DELETE. In COPY and MOVE the engine calls it on the target before it knows whether there will
@@ -86,30 +85,4 @@ func (f fileSystem) Stat(_ context.Context, name string) (os.FileInfo, error) {
 		return nil, f.rq.answer("stat", name, err)
 	}
 	return describe(fi), nil
-}
-
-// describe makes a tree's FileInfo one that always has a media type, which the engine would otherwise read the content
-// for, also in every PROPFIND (golang/go#22577).
-func describe(fi fs.FileInfo) described { return described{fi} }
-
-type described struct{ fs.FileInfo }
-
-func (d described) ETag(ctx context.Context) (string, error) {
-	if t, ok := d.FileInfo.(webdav.ETager); ok {
-		return t.ETag(ctx)
-	}
-	return "", webdav.ErrNotImplemented
-}
-
-func (d described) ContentType(ctx context.Context) (string, error) {
-	if t, ok := d.FileInfo.(webdav.ContentTyper); ok {
-		ctype, err := t.ContentType(ctx)
-		if err != webdav.ErrNotImplemented && (err != nil || ctype != "") {
-			return ctype, err
-		}
-	}
-	if ctype := mime.TypeByExtension(path.Ext(d.Name())); ctype != "" {
-		return ctype, nil
-	}
-	return "application/octet-stream", nil
 }

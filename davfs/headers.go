@@ -2,7 +2,6 @@ package davfs
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -68,12 +67,4 @@ func mtime(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return time.Unix(n, 0), true
-}
-
-// sameHost compares a host of a URL with the one that the request was sent to; a default port may be left out.
-func sameHost(u *url.URL, host string) bool {
-	strip := func(h string) string {
-		return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(h), ":80"), ":443")
-	}
-	return strip(u.Host) == strip(host)
 }

@@ -28,11 +28,11 @@ func (h *Handler) serveListing(w http.ResponseWriter, r *http.Request, rq *reque
 	title := html.EscapeString(rq.name)
 	fmt.Fprintf(&b, "<!DOCTYPE html>\n<meta charset=\"utf-8\">\n<title>%s</title>\n<h1>%s</h1>\n<ul>\n", title, title)
 	line := func(text, name string, dir bool) {
-		link := h.href(name)
+		link := rq.href(name)
 		if dir && name != "/" {
 			text, link = text+"/", link+"/"
 		} else if dir {
-			link = h.prefix + "/"
+			link = rq.href("/")
 		}
 		fmt.Fprintf(&b, "<li><a href=\"%s\">%s</a>\n", html.EscapeString(link), html.EscapeString(text))
 	}

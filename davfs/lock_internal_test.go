@@ -16,7 +16,7 @@ func TestTooManyLocks(t *testing.T) {
 	h := &Handler{Tree: tooMany{}}
 	h.locks.locks = map[string]*lock{}
 	for i := range maxLocks {
-		h.locks.locks[fmt.Sprint(i)] = &lock{root: "/x", flat: true, until: time.Now().Add(time.Hour)}
+		h.locks.locks[fmt.Sprint(i)] = &lock{key: "/x", flat: true, until: time.Now().Add(time.Hour)}
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("LOCK", "/new", strings.NewReader(`<D:lockinfo xmlns:D="DAV:"><D:lockscope>`+
@@ -29,20 +29,22 @@ func TestTooManyLocks(t *testing.T) {
 // tooMany is an empty tree in which nothing may be put.
 type tooMany struct{ Tree }
 
+func (tooMany) Key(name string) string { return name }
+
 func (tooMany) Stat(context.Context, string) (fs.FileInfo, error) { return nil, fs.ErrNotExist }
 
 // A lock ends with its timeout, and the room for locks has an end.
 func TestLockTable(t *testing.T) {
 	var table lockTable
 	add := func(name string, timeout time.Duration) (conflict bool, ok bool) {
-		held, ok := table.add(lock{token: newToken(), root: name, timeout: timeout})
+		held, ok := table.add(lock{token: newToken(), root: name, key: name, timeout: timeout})
 		return held != nil, ok
 	}
 	if _, ok := add("/f", time.Nanosecond); !ok {
 		t.Fatal("the first lock is refused")
 	}
 	time.Sleep(time.Millisecond)
-	if held := table.inTheWay([]touch{{name: "/f"}}, nil); len(held) > 0 {
+	if held := table.inTheWay([]touch{{key: "/f"}}, nil); len(held) > 0 {
 		t.Error("a lock outlives its timeout")
 	}
 	if _, ok := add("/f", time.Hour); !ok {
@@ -52,7 +54,7 @@ func TestLockTable(t *testing.T) {
 		t.Error("the lock of a member does not forbid one of its directory")
 	}
 	for i := 1; i < maxLocks; i++ {
-		table.locks[fmt.Sprint(i)] = &lock{root: "/x", flat: true, until: time.Now().Add(time.Hour)}
+		table.locks[fmt.Sprint(i)] = &lock{key: "/x", flat: true, until: time.Now().Add(time.Hour)}
 	}
 	if conflict, ok := add("/g", time.Hour); ok || conflict {
 		t.Error("there is no end of locks")

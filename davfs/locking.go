@@ -1,14 +1,11 @@
 package davfs
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"html"
 	"io/fs"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,18 +19,18 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 		return err
 	}
 	timeout := lockTimeout(r.Header.Get("Timeout"))
-	if body.empty {
-		l, ok := h.locks.refresh(rq.name, rq.cond.tokens, timeout)
+	if body == nil {
+		l, ok := h.locks.refresh(rq.key(rq.name), rq.cond.tokens, timeout)
 		if !ok {
 			return errPrecondition
 		}
-		return h.writeLock(w, l, http.StatusOK)
+		return rq.writeLock(w, l, http.StatusOK)
 	}
-	l, err := parseLockInfo(body.raw)
+	l, err := parseLockInfo(body)
 	if err != nil {
 		return err
 	}
-	l.token, l.root, l.timeout = newToken(), rq.name, timeout
+	l.token, l.root, l.key, l.timeout = newToken(), rq.name, rq.key(rq.name), timeout
 	switch r.Header.Get("Depth") {
 	case "0":
 		l.flat = true
@@ -54,7 +51,7 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 	}
 	conflict, ok := h.locks.add(l)
 	if conflict != nil {
-		return h.refuseLocked("no-conflicting-lock", conflict)
+		return rq.refuseLocked("no-conflicting-lock", conflict)
 	}
 	if !ok {
 		return refuse(http.StatusInsufficientStorage, "There are too many locks.")
@@ -73,7 +70,7 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 		}
 	}
 	w.Header().Set("Lock-Token", "<"+l.token+">")
-	return h.writeLock(w, l, code)
+	return rq.writeLock(w, l, code)
 }
 
 // createEmpty makes the file of a LOCK on an unmapped name (RFC 4918 section 9.10.4), if the name still is unmapped. If
@@ -98,7 +95,7 @@ func (h *Handler) serveUnlock(w http.ResponseWriter, r *http.Request, rq *reques
 	if token == "" {
 		return refuse(http.StatusBadRequest, "The Lock-Token header is missing.")
 	}
-	if !h.locks.holds(token, rq.name) {
+	if !h.locks.holds(token, rq.key(rq.name)) {
 		return refuse(http.StatusConflict, xmlError("<D:lock-token-matches-request-uri/>"))
 	}
 	h.locks.remove(token)
@@ -109,16 +106,16 @@ func (h *Handler) serveUnlock(w http.ResponseWriter, r *http.Request, rq *reques
 // checkLocks refuses what a lock forbids whose token the client has not given.
 func (h *Handler) checkLocks(rq *request) error {
 	if held := h.locks.inTheWay(rq.touches(), rq.cond.tokens); len(held) > 0 {
-		return h.refuseLocked("lock-token-submitted", held)
+		return rq.refuseLocked("lock-token-submitted", held)
 	}
 	return nil
 }
 
 // refuseLocked is 423 with the condition of RFC 4918 section 16 that failed, and the roots of the locks.
-func (h *Handler) refuseLocked(condition string, held []lock) error {
+func (rq *request) refuseLocked(condition string, held []lock) error {
 	var b strings.Builder
 	for _, l := range held {
-		b.WriteString("<D:href>" + html.EscapeString(h.href(l.root)) + "</D:href>")
+		b.WriteString("<D:href>" + string(appendText(nil, rq.href(l.root))) + "</D:href>")
 	}
 	return refuse(http.StatusLocked, xmlError("<D:"+condition+">"+b.String()+"</D:"+condition+">"))
 }
@@ -128,15 +125,15 @@ func (h *Handler) refuseLocked(condition string, held []lock) error {
 func (rq *request) touches() []touch {
 	switch rq.method {
 	case http.MethodPut, "LOCK":
-		return []touch{{name: rq.name, member: rq.fresh}}
+		return []touch{{key: rq.key(rq.name), member: rq.fresh}}
 	case "PROPPATCH":
-		return []touch{{name: rq.name}}
+		return []touch{{key: rq.key(rq.name)}}
 	case "MKCOL", http.MethodDelete:
-		return []touch{{name: rq.name, member: true, deep: true}}
+		return []touch{{key: rq.key(rq.name), member: true, deep: true}}
 	case "COPY":
-		return []touch{{name: rq.dst, member: rq.fresh, deep: true}}
+		return []touch{{key: rq.key(rq.dst), member: rq.fresh, deep: true}}
 	case "MOVE":
-		return []touch{{name: rq.name, member: true, deep: true}, {name: rq.dst, member: rq.fresh, deep: true}}
+		return []touch{{key: rq.key(rq.name), member: true, deep: true}, {key: rq.key(rq.dst), member: rq.fresh, deep: true}}
 	}
 	return nil
 }
@@ -147,25 +144,26 @@ func (rq *request) touches() []touch {
 func (h *Handler) ending(rq *request) []string {
 	switch rq.method {
 	case http.MethodDelete:
-		return h.locks.below(rq.name, "")
+		return h.locks.below(rq.key(rq.name), "")
 	case "MOVE":
-		return h.locks.below(rq.name, rq.dst)
+		return h.locks.below(rq.key(rq.name), rq.key(rq.dst))
 	case "COPY":
-		return h.locks.below("", rq.dst)
+		return h.locks.below("", rq.key(rq.dst))
 	}
 	return nil
 }
 
-func (h *Handler) writeLock(w http.ResponseWriter, l lock, code int) error {
+func (rq *request) writeLock(w http.ResponseWriter, l lock, code int) error {
 	w.Header().Set("Content-Type", "application/xml; charset=utf-8")
 	w.WriteHeader(code)
 	_, err := fmt.Fprintf(w, xml.Header+`<D:prop xmlns:D="DAV:"><D:lockdiscovery>%s</D:lockdiscovery></D:prop>`,
-		h.activeLock(l))
+		rq.activeLock(l, l.timeout))
 	return err
 }
 
-// activeLock is the element of RFC 4918 section 14.1.
-func (h *Handler) activeLock(l lock) string {
+// activeLock is the element of RFC 4918 section 14.1, of a lock that has the time left. It never says 0 seconds, which
+// LibreOffice takes for the end.
+func (rq *request) activeLock(l lock, left time.Duration) string {
 	scope, depth := "exclusive", "infinity"
 	if l.shared {
 		scope = "shared"
@@ -173,97 +171,57 @@ func (h *Handler) activeLock(l lock) string {
 	if l.flat {
 		depth = "0"
 	}
-	return fmt.Sprintf(`<D:activelock xmlns:D="DAV:"><D:locktype><D:write/></D:locktype>`+
+	return fmt.Sprintf(`<D:activelock><D:locktype><D:write/></D:locktype>`+
 		`<D:lockscope><D:%s/></D:lockscope>`+
 		`<D:depth>%s</D:depth>%s<D:timeout>Second-%d</D:timeout><D:locktoken><D:href>%s</D:href></D:locktoken>`+
 		`<D:lockroot><D:href>%s</D:href></D:lockroot></D:activelock>`,
-		scope, depth, l.owner, l.timeout/time.Second, l.token, html.EscapeString(h.href(l.root)))
+		scope, depth, l.owner, (left+time.Second-1)/time.Second, l.token, string(appendText(nil, rq.href(l.root))))
 }
 
-// parseLockInfo reads a lockinfo (RFC 4918 section 14.11) that readXML has found well-formed. The owner is kept byte
-// for byte, since clients know their own locks by it, with the namespaces that it stood in.
-func parseLockInfo(b []byte) (lock, error) {
+// parseLockInfo reads a lockinfo (RFC 4918 section 14.11). The owner is kept byte for byte, since clients know their own
+// locks by it, with the namespaces that it stood in.
+func parseLockInfo(body *element) (lock, error) {
 	var l lock
-	var scope, write bool
-	var path []string
-	var spaces []xml.Attr
-	var start int64
-	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
-		before := d.InputOffset()
-		t, err := d.Token()
-		if err != nil {
-			break // the end: readXML has seen all of it
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			if t.Name.Space != "DAV:" && len(path) < 2 {
-				t.Name.Local = "{" + t.Name.Space + "}" + t.Name.Local
-			}
-			path = append(path, t.Name.Local)
-			at := strings.Join(path, "/")
-			if at == "lockinfo" || at == "lockinfo/owner" {
-				spaces = append(spaces, namespaces(t.Attr)...)
-			}
-			switch at {
-			case "lockinfo/lockscope/exclusive":
-				scope = true
-			case "lockinfo/lockscope/shared":
-				scope, l.shared = true, true
-			case "lockinfo/locktype/write":
-				write = true
-			case "lockinfo/owner":
-				start = d.InputOffset()
-			}
-		case xml.EndElement:
-			if strings.Join(path, "/") == "lockinfo/owner" {
-				if before-start > maxOwner {
-					return l, refuse(http.StatusRequestEntityTooLarge, "The owner of this lock is too large.")
-				}
-				l.owner = ownerElement(spaces, b[start:max(start, before)])
-			}
-			path = path[:len(path)-1]
-		}
+	if body.name != davName("lockinfo") {
+		return l, errLockInfo
 	}
-	if !scope || !write {
-		return l, refuse(http.StatusBadRequest, "The body is no lockinfo with a scope and the type write.")
+	scope, kind := body.child(davName("lockscope")), body.child(davName("locktype"))
+	if scope == nil || kind == nil || kind.child(davName("write")) == nil {
+		return l, errLockInfo
+	}
+	l.shared = scope.child(davName("shared")) != nil
+	if !l.shared && scope.child(davName("exclusive")) == nil {
+		return l, errLockInfo
+	}
+	owner := body.child(davName("owner"))
+	if owner == nil {
+		return l, nil
+	}
+	l.owner = ownerElement(owner)
+	if len(l.owner) > maxOwner {
+		return l, refuse(http.StatusRequestEntityTooLarge, "The owner of this lock is too large.")
 	}
 	return l, nil
 }
 
-func namespaces(attrs []xml.Attr) (l []xml.Attr) {
-	for _, a := range attrs {
-		if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
-			l = append(l, a)
-		}
-	}
-	return l
-}
+var errLockInfo = refuse(http.StatusBadRequest, "The body is no lockinfo with a scope and the type write.")
 
-// ownerElement puts inner into an element that declares the namespaces it may use; the last declaration of a prefix
-// counts.
-func ownerElement(spaces []xml.Attr, inner []byte) string {
-	declared := map[string]string{}
-	for _, a := range spaces {
-		name := "xmlns"
-		if a.Name.Space != "" {
-			name += ":" + a.Name.Local
-		}
-		declared[name] = a.Value
-	}
-	prefix := "D"
-	for declared["xmlns:"+prefix] != "" && declared["xmlns:"+prefix] != "DAV:" {
+// ownerElement writes the owner with the namespaces that its content needs declared on it. Its own prefix is another if
+// D means something else inside.
+func ownerElement(owner *element) string {
+	prefix, used := "D", owner.used()
+	for slices.ContainsFunc(used, func(n namespace) bool { return n.prefix == prefix && n.uri != davNamespace }) {
 		prefix += "D"
 	}
-	declared["xmlns:"+prefix] = "DAV:"
-	var b strings.Builder
-	b.WriteString("<" + prefix + ":owner")
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		b.WriteString(" " + name + `="` + html.EscapeString(declared[name]) + `"`)
+	b := append([]byte("<"+prefix), ":owner"...)
+	b = namespace{prefix: prefix, uri: davNamespace}.appendDeclaration(b)
+	for _, n := range used {
+		if n.prefix != prefix {
+			b = n.appendDeclaration(b)
+		}
 	}
-	b.WriteString(">")
-	b.Write(inner)
-	b.WriteString("</" + prefix + ":owner>")
-	return b.String()
+	b = append(append(b, '>'), owner.inner...)
+	return string(append(b, "</"+prefix+":owner>"...))
 }
 
 // newToken makes a token that nobody can guess: a URN of a random UUID (RFC 4918 section 6.5, RFC 9562 section 5.4).

@@ -271,17 +271,17 @@ func TestLockOwner(t *testing.T) {
 		{
 			`<D:lockinfo xmlns:D="DAV:" xmlns:x="urn:1"><D:` + scope + `<D:owner xmlns:x='urn:"2'><x:y/></D:owner>` +
 				`</D:lockinfo>`,
-			`<D:owner xmlns:D="DAV:" xmlns:x="urn:&#34;2"><x:y/></D:owner>`,
+			`<D:owner xmlns:D="DAV:" xmlns:x="urn:&quot;2"><x:y/></D:owner>`,
 		},
 		{
 			`<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype><owner><href>h` +
 				`</href></owner></lockinfo>`,
-			`<D:owner xmlns="DAV:" xmlns:D="DAV:"><href>h</href></D:owner>`,
+			`<D:owner xmlns:D="DAV:" xmlns="DAV:"><href>h</href></D:owner>`,
 		},
 		{
 			`<a:lockinfo xmlns:a="DAV:" xmlns:D="urn:d"><a:lockscope><a:exclusive/></a:lockscope><a:locktype><a:write/>` +
 				`</a:locktype><a:owner><D:x/></a:owner></a:lockinfo>`,
-			`<DD:owner xmlns:D="urn:d" xmlns:DD="DAV:" xmlns:a="DAV:"><D:x/></DD:owner>`,
+			`<DD:owner xmlns:DD="DAV:" xmlns:D="urn:d"><D:x/></DD:owner>`,
 		},
 	} {
 		body, want := c[0], c[1]

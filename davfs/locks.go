@@ -13,26 +13,32 @@ import (
 // A lock is a write lock (RFC 4918 section 6).
 type lock struct {
 	token   string
-	root    string
-	flat    bool // Depth 0; else infinity
+	root    string // as the client spelt it
+	key     string // Tree.Key of root
+	flat    bool   // Depth 0; else infinity
 	shared  bool
 	owner   string // the owner element, whole
 	timeout time.Duration
 	until   time.Time
 }
 
-// covers says whether name is under the lock.
-func (l *lock) covers(name string) bool { return l.root == name || !l.flat && within(name, l.root) }
+// covers says whether the name of that key is under the lock.
+func (l *lock) covers(key string) bool { return l.key == key || !l.flat && within(key, l.key) }
 
-func (l *lock) overlaps(m *lock) bool { return l.covers(m.root) || m.covers(l.root) }
+func (l *lock) overlaps(m *lock) bool { return l.covers(m.key) || m.covers(l.key) }
 
-// lockTable holds the locks, in this process and until its end. It stands in for the engine's LockSystem, which knows
-// neither shared locks nor those of members and parents, lets a list about one name open another (golang/go#43556),
-// answers 423 to two writers without any lock, keeps the locks of what is gone (golang/go#42839), and counts its tokens
-// up from the time of day. The token of a lock is random, so that knowing it is proof enough.
+func (l *lock) forbids(m *lock) bool { return l.overlaps(m) && !(l.shared && m.shared) }
+
+// lockTable holds the locks, in memory and in a file that a restart reads (lockfile.go). It stands in for the engine's
+// LockSystem, which knows neither shared locks nor those of members and parents, lets a list about one name open another
+// (golang/go#43556), answers 423 to two writers without any lock, keeps the locks of what is gone (golang/go#42839), and
+// counts its tokens up from the time of day. The token of a lock is random, so that knowing it is proof enough.
+//
+// Names are keys (Tree.Key): a lock on one spelling of a name is one on all.
 type lockTable struct {
 	mu    sync.Mutex
 	locks map[string]*lock // by token
+	file  *lockFile        // nil: they end with this process
 }
 
 // Bounds of the memory that clients can fill with locks.
@@ -48,8 +54,16 @@ func (t *lockTable) each(f func(l *lock)) {
 		if now.Before(l.until) {
 			f(l)
 		} else {
-			delete(t.locks, token)
+			t.end(token)
 		}
+	}
+}
+
+// end takes a lock away. The caller holds mu.
+func (t *lockTable) end(token string) {
+	if _, ok := t.locks[token]; ok {
+		delete(t.locks, token)
+		t.file.write(t.locks, &lock{token: token})
 	}
 }
 
@@ -58,7 +72,7 @@ func (t *lockTable) add(l lock) (conflict []lock, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.each(func(m *lock) {
-		if l.overlaps(m) && !(l.shared && m.shared) {
+		if l.forbids(m) {
 			conflict = append(conflict, *m)
 		}
 	})
@@ -70,6 +84,7 @@ func (t *lockTable) add(l lock) (conflict []lock, ok bool) {
 	}
 	l.until = time.Now().Add(l.timeout)
 	t.locks[l.token] = &l
+	t.file.write(t.locks, &l)
 	return nil, true
 }
 
@@ -77,32 +92,28 @@ func (t *lockTable) remove(tokens ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, token := range tokens {
-		delete(t.locks, token)
+		t.end(token)
 	}
 }
 
-// refresh starts the timeout anew of the first of the tokens that is a lock on name.
-func (t *lockTable) refresh(name string, tokens []string, timeout time.Duration) (lock, bool) {
+// refresh starts the timeout anew of the first of the tokens that is a lock on the name.
+func (t *lockTable) refresh(key string, tokens []string, timeout time.Duration) (lock, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, token := range tokens {
-		if l := t.locks[token]; l != nil && l.covers(name) && time.Now().Before(l.until) {
+		if l := t.locks[token]; l != nil && l.covers(key) && time.Now().Before(l.until) {
 			l.timeout, l.until = timeout, time.Now().Add(timeout)
+			t.file.write(t.locks, l)
 			return *l, true
 		}
 	}
 	return lock{}, false
 }
 
-// on gives the locks on name, sorted by token.
-func (t *lockTable) on(name string) []lock {
-	return t.list(func(l *lock) bool { return l.covers(name) })
-}
-
-// below gives the tokens of the locks at and below name, and of those below dst if it is not empty.
-func (t *lockTable) below(name, dst string) (tokens []string) {
+// below gives the tokens of the locks at and below the name, and of those below dst if it is not empty.
+func (t *lockTable) below(key, dst string) (tokens []string) {
 	for _, l := range t.list(func(l *lock) bool {
-		return name != "" && within(l.root, name) || dst != "" && l.root != dst && within(l.root, dst)
+		return key != "" && within(l.key, key) || dst != "" && l.key != dst && within(l.key, dst)
 	}) {
 		tokens = append(tokens, l.token)
 	}
@@ -121,21 +132,46 @@ func (t *lockTable) list(which func(l *lock) bool) (list []lock) {
 	return list
 }
 
-// holds says whether token is a lock on name.
-func (t *lockTable) holds(token, name string) bool {
-	return slices.ContainsFunc(t.on(name), func(l lock) bool { return l.token == token })
+// holds says whether token is a lock on the name.
+func (t *lockTable) holds(token, key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.locks[token]
+	return l != nil && l.covers(key) && time.Now().Before(l.until)
 }
+
+// A lockView is what is known of the locks on a name and its members at one moment, arranged so that a directory of ten
+// thousand members under ten thousand locks can be answered.
+type lockView struct {
+	above []lock            // those that cover the name and all below it
+	roots map[string][]lock // the others, by the key of their roots
+}
+
+func (t *lockTable) view(key string) lockView {
+	v := lockView{roots: map[string][]lock{}}
+	for _, l := range t.list(func(l *lock) bool { return l.covers(key) || within(l.key, key) }) {
+		if l.covers(key) && !l.flat {
+			v.above = append(v.above, l)
+		} else {
+			v.roots[l.key] = append(v.roots[l.key], l)
+		}
+	}
+	return v
+}
+
+// on gives the locks on the name of the view, or on a member.
+func (v lockView) on(key string) []lock { return slices.Concat(v.above, v.roots[key]) }
 
 // A touch is what a request does to a name, as far as locks care (RFC 4918 sections 7.4 and 7.5).
 type touch struct {
-	name   string
+	key    string
 	member bool // it appears or disappears, which changes its parent
 	deep   bool // all below it is touched too
 }
 
 func (c touch) concerns(l *lock) bool {
-	return l.covers(c.name) || c.deep && within(l.root, c.name) ||
-		c.member && c.name != "/" && l.root == path.Dir(c.name)
+	return l.covers(c.key) || c.deep && within(l.key, c.key) ||
+		c.member && c.key != "/" && l.key == path.Dir(c.key)
 }
 
 // inTheWay gives the locks that forbid the touches to a client that has these tokens. A shared lock is open to the

@@ -11,14 +11,14 @@ import (
 // maxSegment is the longest name of a file or directory in bytes, that of every common file system.
 const maxSegment = 255
 
-// nameOf gives the tree's name for a URL under the prefix. The prefix ends at a slash or at the end: "/dav" is no
-// prefix of "/davfoo".
-func (h *Handler) nameOf(u *url.URL) (string, error) {
+// nameUnder gives the tree's name for a URL under a path. That ends at a slash or at the end: "/dav" is no prefix of
+// "/davfoo".
+func nameUnder(base string, u *url.URL) (string, error) {
 	p := u.Path
 	if p == "" {
 		p = "/"
 	}
-	rest, ok := strings.CutPrefix(p, h.prefix)
+	rest, ok := strings.CutPrefix(p, base)
 	if !ok || rest != "" && rest[0] != '/' {
 		return "", refuse(http.StatusNotFound, "There is nothing at this path.")
 	}
@@ -27,11 +27,6 @@ func (h *Handler) nameOf(u *url.URL) (string, error) {
 		return "", refuse(http.StatusBadRequest, "A name cannot contain a slash.")
 	}
 	return cleanName(rest)
-}
-
-// href is the reverse of nameOf, escaped for a header or a link.
-func (h *Handler) href(name string) string {
-	return (&url.URL{Path: h.prefix + name}).EscapedPath()
 }
 
 // cleanName makes p a clean absolute name or says what is wrong with it. A segment ".." is refused rather than resolved:

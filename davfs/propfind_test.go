@@ -206,7 +206,7 @@ func TestProppatchIsOneCall(t *testing.T) {
 		t.Errorf("PROPPATCH costs %v", got)
 	}
 	w := d.want(http.StatusMultiStatus, "PROPFIND", "/top", "", "Depth", "0")
-	for _, s := range []string{`lang="de"`, `="urn:x">&amp;</`, "<b "} {
+	for _, s := range []string{`lang="de"`, `="urn:x">&amp;</`, `<x:b xmlns:x="urn:x"/>`} {
 		if !has(w, s) {
 			t.Errorf("allprop has no %s: %s", s, w.Body)
 		}

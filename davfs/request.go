@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"slices"
 	"sync"
 	"time"
 )
@@ -17,6 +16,8 @@ import (
 // looked at again in the tree's Check.
 type request struct {
 	h      *Handler
+	base   string // path of the drive's root, as the client knows it
+	host   string // at which the client knows it; empty: as in the request
 	tree   Tree
 	ctx    context.Context // of the HTTP request; webdav.File has no other way to get one
 	method string
@@ -26,8 +27,6 @@ type request struct {
 	dst    string    // the Destination of a COPY or MOVE
 	keep   bool      // Overwrite: F
 	flat   bool      // COPY of a directory with Depth 0
-	bare   bool      // PROPFIND that asks for no dead property
-	locks  bool      // PROPFIND that asks for locks
 	fresh  bool      // nothing stands at the target
 	cond   conditions
 	body   *body
@@ -35,8 +34,7 @@ type request struct {
 	stats map[string]statAnswer
 	lists map[string][]fs.FileInfo
 
-	mu      sync.Mutex // http.ServeContent reads from a goroutine of its own for several ranges
-	props   map[string][]Property
+	mu      sync.Mutex  // http.ServeContent reads from a goroutine of its own for several ranges
 	err     error       // the first failure or refusal: it decides the answer
 	put     fs.FileInfo // what a PUT has made
 	checked bool        // a Check was asked, and knows whether the target is fresh
@@ -60,7 +58,6 @@ func newRequest(r *http.Request, t Tree) *request {
 		body:   &body{r: b, want: r.ContentLength},
 		stats:  make(map[string]statAnswer),
 		lists:  make(map[string][]fs.FileInfo),
-		props:  make(map[string][]Property),
 	}
 }
 
@@ -129,7 +126,7 @@ func (rq *request) check(old fs.FileInfo) error {
 	}
 	err := rq.cond.check(rq, func(name string) (fs.FileInfo, error) {
 		switch {
-		case name != rq.target():
+		case rq.key(name) != rq.key(rq.target()):
 			return rq.stat(name)
 		case old == nil:
 			return nil, fs.ErrNotExist
@@ -142,82 +139,8 @@ func (rq *request) check(old fs.FileInfo) error {
 	return rq.h.checkLocks(rq)
 }
 
-// preparePropfind reads all that the answer will be made of, so that the multistatus, once begun, cannot fail.
-func (rq *request) preparePropfind(r *http.Request) error {
-	x, err := readXML(r)
-	if err != nil {
-		return err
-	}
-	d := r.Header.Get("Depth")
-	if d == "" || d == "infinity" {
-		return errFiniteDepth
-	}
-	rq.bare = onlyLive(x.named)
-	rq.locks = slices.Contains(x.named, lockDiscovery) || slices.Contains(x.named, supportedLock)
-	fi, err := rq.stat(rq.name)
-	if err != nil {
-		return err
-	}
-	if d == "1" && fi.IsDir() {
-		if _, err := rq.readDir(rq.name); err != nil {
-			return err
-		}
-	}
-	if rq.bare {
-		return nil
-	}
-	return rq.fetchProps()
-}
-
-// propsAtOnce is how many members' dead properties are asked for at a time; most have none and cost nothing.
-const propsAtOnce = 16
-
-// fetchProps asks for the dead properties of all that was described so far.
-func (rq *request) fetchProps() error {
-	ctx, cancel := context.WithCancelCause(rq.ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, propsAtOnce)
-	for name, a := range rq.stats {
-		if a.err != nil {
-			continue
-		}
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if _, err := rq.deadProps(ctx, name, a.fi); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// deadProps is Tree.Props, asked once. A member that is gone since it was listed has none: it stays in the listing,
-// which was true when it was made.
-func (rq *request) deadProps(ctx context.Context, name string, fi fs.FileInfo) ([]Property, error) {
-	rq.mu.Lock()
-	p, ok := rq.props[name]
-	rq.mu.Unlock()
-	if ok {
-		return p, nil
-	}
-	p, err := rq.tree.Props(ctx, name, fi)
-	if err != nil && !isAbsent(err) {
-		return nil, err
-	}
-	rq.mu.Lock()
-	rq.props[name] = p
-	rq.mu.Unlock()
-	return p, nil
-}
+// key is Tree.Key.
+func (rq *request) key(name string) string { return rq.tree.Key(name) }
 
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) && !isFailure(err)

@@ -28,6 +28,10 @@ import (
 //
 // All methods are safe for concurrent use and return soon after ctx is done.
 type Tree interface {
+	// Key gives what names are compared by: the spellings of one name (Unicode NFC and NFD, where the tree takes them for
+	// one) have one key. It is a clean name too, of the same depth, and the key of a key is itself. It does no I/O.
+	Key(name string) string
+
 	// Stat describes name.
 	Stat(ctx context.Context, name string) (fs.FileInfo, error)
 

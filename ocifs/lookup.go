@@ -10,7 +10,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/text/unicode/norm"
 )
+
+// Key is the name in Unicode NFC.
+func (f *FS) Key(name string) string { return norm.NFC.String(name) }
 
 // Stat describes name.
 func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {

@@ -130,6 +130,9 @@ func (m *Mem) begin(ctx context.Context, method, name string) error {
 // compose is as much of Unicode's NFC as the suite uses; davfs has no table of it and Mem needs none.
 var compose = strings.NewReplacer("e\u0301", "\u00e9", "u\u0308", "\u00fc", "a\u030a", "\u00e5")
 
+// Key is Tree's.
+func (m *Mem) Key(name string) string { return key(name) }
+
 func key(name string) string { return compose.Replace(name) }
 
 func notExist(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }

@@ -1,0 +1,81 @@
+package davfs
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Behind a reverse proxy the drive has two addresses, the one at which the client knows it and the one at which the
+// proxy asks. A request's URL is of the second kind, Destination and the tags of If are of the first unless the proxy
+// has rewritten them, and every href in an answer must be of the first: a client that does not find what it has asked
+// about takes it for gone.
+
+// origin sets what is known of the address that the client uses: by Handler.PublicURL, or by the headers of a proxy that
+// is trusted.
+func (h *Handler) origin(r *http.Request, rq *request) {
+	rq.base = h.prefix
+	switch {
+	case h.PublicURL != nil:
+		rq.base, rq.host = cleanBase(h.PublicURL.Path), h.PublicURL.Host
+	case h.trusts(r.RemoteAddr):
+		if p := r.Header.Get("X-Forwarded-Prefix"); strings.HasPrefix(p, "/") { // Traefik's: what it has taken away
+			rq.base = cleanBase(p) + h.prefix
+		}
+		rq.host = last(r.Header.Get("X-Forwarded-Host"))
+	}
+}
+
+// cleanBase makes a path one that a name can be appended to.
+func cleanBase(p string) string { return strings.TrimSuffix(path.Clean("/"+p), "/") }
+
+// last is what the nearest proxy has said in a list: the others may be the client's invention.
+func last(list string) string { return strings.TrimSpace(list[strings.LastIndexByte(list, ',')+1:]) }
+
+func (h *Handler) trusts(remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool {
+		return p.Contains(a.Unmap())
+	})
+}
+
+// baseFor gives the path of the drive's root in a URL of a header, or says that it is of another server. One without a
+// host is the client's. With the host at which the proxy asks, and only that one, it has been rewritten.
+func (h *Handler) baseFor(u *url.URL, r *http.Request, rq *request) (base string, ok bool) {
+	switch {
+	case u.Host == "", rq.host != "" && sameHost(u.Host, rq.host):
+		return rq.base, true
+	case !sameHost(u.Host, r.Host):
+		return "", false
+	case rq.host == "":
+		return rq.base, true
+	}
+	return h.prefix, true
+}
+
+// sameHost compares hosts with their ports; a default one may be left out.
+func sameHost(a, b string) bool {
+	strip := func(h string) string {
+		return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(h), ":80"), ":443")
+	}
+	return strip(a) == strip(b)
+}
+
+// href is the path of a name as the client knows it, escaped for a header or a link.
+func (rq *request) href(name string) string { return escapePath(rq.base + name) }
+
+// hrefOf is href for an answer: a directory ends in a slash (RFC 4918 section 5.2).
+func (rq *request) hrefOf(name string, dir bool) string {
+	if dir && name != "/" {
+		name += "/"
+	}
+	return rq.href(name)
+}

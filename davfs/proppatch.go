@@ -1,0 +1,168 @@
+package davfs
+
+import (
+	"encoding/xml"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxProperty bounds the value of a dead property in bytes; what all of one file or directory may have together the
+// tree says.
+const maxProperty = 64 << 10
+
+// A patched is one name of a PROPPATCH and what becomes of it.
+type patched struct {
+	name xml.Name
+	set  *element // nil: removed
+	code int      // 0 for what can be done
+	more string   // XML about the code
+}
+
+// servePropPatch is PROPPATCH (RFC 4918 section 9.2): all of it or nothing. The last word on each name counts, since
+// its instructions are done in their order.
+func (h *Handler) serveProppatch(w *guard, r *http.Request, rq *request) error {
+	body, err := readXML(r)
+	if err != nil {
+		return err
+	}
+	list, err := readPropertyUpdate(body)
+	if err != nil {
+		return err
+	}
+	fi, err := rq.stat(rq.name)
+	if err != nil {
+		return err
+	}
+	patch := PropPatch{Check: rq.check}
+	for i := range list {
+		if err := list[i].apply(&patch); err != nil {
+			return err
+		}
+	}
+	refused := slices.ContainsFunc(list, func(p patched) bool { return p.code != 0 })
+	// A client that says in seconds what it has read in seconds has changed nothing.
+	if sameSecond(patch.ModTime, fi.ModTime()) {
+		patch.ModTime = time.Time{}
+	}
+	if sameSecond(patch.BirthTime, birthTime(fi)) {
+		patch.BirthTime = time.Time{}
+	}
+	changes := len(patch.Set)+len(patch.Remove) > 0 || !patch.ModTime.IsZero() || !patch.BirthTime.IsZero()
+	if changes && !refused {
+		if err := rq.changed("proppatch", rq.name, rq.tree.PatchProps(rq.ctx, rq.name, patch)); err != nil {
+			return rq.failed()
+		}
+	}
+	for i := range list {
+		switch p := &list[i]; {
+		case p.code != 0:
+		case refused:
+			p.code = http.StatusFailedDependency
+		default:
+			p.code = http.StatusOK
+		}
+	}
+	m := newMultistatus(w)
+	m.begin(rq.hrefOf(rq.name, fi.IsDir()))
+	for len(list) > 0 {
+		code, more := list[0].code, list[0].more
+		m.propstat()
+		list = slices.DeleteFunc(list, func(p patched) bool {
+			same := p.code == code && p.more == more
+			if same {
+				m.name(p.name)
+			}
+			return same
+		})
+		m.endPropstat(code, more)
+	}
+	m.end()
+	return m.finish()
+}
+
+// readPropertyUpdate gives the names in the order in which they are first spoken of.
+func readPropertyUpdate(body *element) ([]patched, error) {
+	bad := refuse(http.StatusBadRequest, "The body is no propertyupdate that sets or removes properties.")
+	if body == nil || body.name != davName("propertyupdate") {
+		return nil, bad
+	}
+	var list []patched
+	at := map[xml.Name]int{}
+	for _, op := range body.children {
+		if op.name != davName("set") && op.name != davName("remove") {
+			continue // RFC 4918 section 17
+		}
+		prop := op.child(davName("prop"))
+		if prop == nil {
+			return nil, bad
+		}
+		for _, e := range prop.children {
+			i, ok := at[e.name]
+			if !ok {
+				i = len(list)
+				at[e.name] = i
+				list = append(list, patched{name: e.name})
+			}
+			list[i].set = nil
+			if op.name == davName("set") {
+				list[i].set = e
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, bad
+	}
+	return list, nil
+}
+
+// apply adds p to the patch, or says why it cannot be done.
+func (p *patched) apply(patch *PropPatch) error {
+	_, live := liveByName[p.name]
+	setTime := settable[p.name]
+	switch {
+	case setTime != nil && p.set != nil:
+		t, ok := parseTime(string(p.set.text))
+		if !ok {
+			p.code = http.StatusConflict // RFC 4918 section 9.2.1: the value is not appropriate
+			return nil
+		}
+		setTime(patch, t)
+	case setTime != nil && p.name.Space != davNamespace: // other programs' names for what cannot be absent
+	case live && p.name != davName("displayname"):
+		p.code, p.more = http.StatusForbidden, `<D:error><D:cannot-modify-protected-property/></D:error>`
+	case p.set == nil:
+		patch.Remove = append(patch.Remove, p.name)
+	default:
+		value, ok := p.set.content(maxProperty)
+		if !ok {
+			return refuse(http.StatusInsufficientStorage, "A property is too large.")
+		}
+		patch.Set = append(patch.Set, Property{XMLName: p.name, Lang: p.set.lang, InnerXML: value})
+	}
+	return nil
+}
+
+// parseTime reads the forms in which clients say a time: as HTTP does, as RFC 3339 does, and in seconds since 1970. The
+// years are those of Windows' clock and of RFC 3339.
+func parseTime(s string) (time.Time, bool) {
+	s = strings.TrimSpace(s)
+	t, err := http.ParseTime(s)
+	if err != nil {
+		t, err = time.Parse(time.RFC1123Z, s)
+	}
+	if err != nil {
+		t, err = time.Parse(time.RFC3339Nano, s)
+	}
+	if err != nil {
+		whole, _, _ := strings.Cut(s, ".")
+		var n int64
+		n, err = strconv.ParseInt(whole, 10, 64)
+		t = time.Unix(n, 0)
+	}
+	return t, err == nil && t.Year() >= 1601 && t.Year() <= 9999
+}
+
+func sameSecond(a, b time.Time) bool { return !a.IsZero() && a.Unix() == b.Unix() }
