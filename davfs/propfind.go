@@ -15,13 +15,13 @@ import (
 // A propfind is a PROPFIND (RFC 4918 section 9.1): what it asks for, and the snapshot that it is answered from. All is
 // asked of the tree before the first byte of the answer, so that a multistatus that was begun cannot fail.
 type propfind struct {
-	rq      *request
-	ctx     context.Context
-	names   []xml.Name // asked for by name; in allprop those of include
-	all     bool
-	propnam bool
-	minimal bool // leave out what is not there
-	compact bool // leave out of allprop what can be done without
+	rq        *request
+	ctx       context.Context
+	names     []xml.Name // asked for by name; in allprop those of include
+	all       bool
+	onlyNames bool
+	minimal   bool // leave out what is not there
+	compact   bool // leave out of allprop what can be done without
 
 	resources       []resource // the first is the one that was asked about
 	locks           lockView
@@ -61,7 +61,7 @@ func (h *Handler) servePropfind(w *guard, r *http.Request, rq *request) error {
 		p.locks = h.locks.view(rq.tree.Key(rq.name))
 	}
 	// macOS since 15.4 waits for a minute and a half where it gets a quota (cryptomator/webdav-nio-adapter#107).
-	quota := p.wants(davName("quota-available-bytes")) || p.wants(davName("quota-used-bytes"))
+	quota := p.onlyNames || p.wants(davName("quota-available-bytes")) || p.wants(davName("quota-used-bytes"))
 	if quota && h.Quota != nil && !strings.HasPrefix(agent, "WebDAVFS/") {
 		p.available, p.used = h.Quota(p.ctx)
 	}
@@ -98,7 +98,7 @@ func (p *propfind) read(body *element) error {
 			p.all = true
 		case davName("propname"):
 			kinds++
-			p.propnam = true
+			p.onlyNames = true
 		case davName("include"):
 			include = c
 		}
@@ -135,7 +135,7 @@ func (p *propfind) wants(n xml.Name) bool { return slices.Contains(p.names, n) }
 // wantsDead says whether dead properties can be part of the answer. Most clients ask for live ones by name, and the
 // tree then has none to look for. A display name may be one.
 func (p *propfind) wantsDead() bool {
-	return p.all || p.propnam || slices.ContainsFunc(p.names, func(n xml.Name) bool {
+	return p.all || p.onlyNames || slices.ContainsFunc(p.names, func(n xml.Name) bool {
 		_, live := liveByName[n]
 		return !live || n == davName("displayname")
 	})
@@ -216,14 +216,14 @@ func (rq *request) deadProps(ctx context.Context, name string, fi fs.FileInfo) (
 func (p *propfind) write(m *multistatus, r *resource) {
 	m.begin(p.rq.hrefOf(r.name, r.fi.IsDir()))
 	m.propstat()
-	if p.all || p.propnam {
+	if p.all || p.onlyNames {
 		for i := range liveProperties {
-			if l := &liveProperties[i]; (l.all || p.propnam) && r.deadProperty(l.name) == nil {
+			if l := &liveProperties[i]; (l.all || p.onlyNames) && r.deadProperty(l.name) == nil {
 				p.writeLive(m, l, r)
 			}
 		}
 		for _, d := range r.dead {
-			if p.propnam {
+			if p.onlyNames {
 				m.name(d.XMLName)
 			} else {
 				m.property(d)
@@ -263,7 +263,7 @@ func (p *propfind) writeLive(m *multistatus, l *liveProperty, r *resource) bool 
 		m.b = m.b[:before]
 		return false
 	}
-	if p.propnam || len(m.b) == start {
+	if p.onlyNames || len(m.b) == start {
 		m.b = append(m.b[:start-1], "/>"...)
 		return true
 	}

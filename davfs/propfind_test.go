@@ -212,3 +212,129 @@ func TestProppatchIsOneCall(t *testing.T) {
 		}
 	}
 }
+
+// RFC 4918 section 9.1: what each form of the request shows.
+func TestPropfindForms(t *testing.T) {
+	d := newDrive(t)
+	d.want(http.StatusMultiStatus, "PROPPATCH", "/top", patchBody)
+	d.Quota = func(context.Context) (int64, int64) { return 1000, 200 }
+	const (
+		all      = `<D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>`
+		included = `<D:propfind xmlns:D="DAV:" xmlns:x="urn:x"><D:allprop/><D:include><D:supportedlock/><D:getetag/><x:p/><x:q/>` +
+			`</D:include></D:propfind>`
+		names = `<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>`
+	)
+	for _, c := range []struct{ target, body, has, hasNot string }{
+		{"/top", "", "resourcetype displayname creationdate getlastmodified getcontentlength getcontenttype getetag x:p", "lock quota 404"},
+		{"/top", all, "resourcetype displayname creationdate getlastmodified getcontentlength getcontenttype getetag x:p", "lock quota 404"},
+		{"/d", all, "collection displayname creationdate getlastmodified", "getetag getcontent lock quota 404"},
+		{"/top", included, "supportedlock lockentry getetag x:p x:q 404", "quota lockdiscovery"},
+		{"/top", names, "<D:getetag/> <D:supportedlock/> <D:lockdiscovery/> <x:p", ">v< quota 404 GMT"},
+		{"/d", names, "<D:resourcetype/> <D:quota-used-bytes/>", "getetag collection 404"},
+		{"/d", find("<D:quota-available-bytes/><D:quota-used-bytes/>"), ">1000< >200<", "404"},
+		{"/top", find("<D:quota-available-bytes/>"), "404", ">1000<"},
+		{"/top", find("<D:getetag/><x:nothing/><x:p/>"), ">v< 404 x:nothing getetag", ""},
+		{"/top", find(""), "<D:prop></D:prop> 200", "404"},
+		{"/top", find("<x:nothing/>"), "404", ""},
+		{"/top", find("<D:getetag/><D:getetag/>"), "getetag", "404"},
+		{"/d", find("<D:getetag/><D:getcontentlength/><D:getcontenttype/><oc:checksums/>"), "404", "<D:getcontentlength>"},
+		{"/", all, "<D:href>/</D:href>", ""},
+	} {
+		w := d.want(http.StatusMultiStatus, "PROPFIND", c.target, c.body, "Depth", "0")
+		parses(t, w.Body.String())
+		for _, s := range strings.Fields(c.has) {
+			if !has(w, s) {
+				t.Errorf("PROPFIND %s %s has no %s: %s", c.target, c.body, s, w.Body)
+			}
+		}
+		for _, s := range strings.Fields(c.hasNot) {
+			if has(w, s) {
+				t.Errorf("PROPFIND %s %s has %s: %s", c.target, c.body, s, w.Body)
+			}
+		}
+		if n := strings.Count(w.Body.String(), "<D:getetag"); n > 1 {
+			t.Errorf("PROPFIND %s %s has getetag %d times: %s", c.target, c.body, n, w.Body)
+		}
+	}
+	for _, bad := range []string{
+		"<a/>", `<propfind/>`, `<D:propfind xmlns:D="DAV:"/>`, `<D:propfind xmlns:D="DAV:"><D:x/></D:propfind>`,
+		`<D:propfind xmlns:D="DAV:"><D:prop/><D:allprop/></D:propfind>`,
+		`<D:propfind xmlns:D="DAV:"><D:prop/><D:include><D:a/></D:include></D:propfind>`,
+		`<D:propfind xmlns:D="DAV:"><D:propname/><D:propname/></D:propfind>`,
+	} {
+		d.want(http.StatusBadRequest, "PROPFIND", "/top", bad, "Depth", "0")
+	}
+	// RFC 4918 section 17: what is unknown is as if it were not there.
+	d.want(http.StatusMultiStatus, "PROPFIND", "/top", `<D:propfind xmlns:D="DAV:"><x:new xmlns:x="urn:x"/><D:allprop/></D:propfind>`,
+		"Depth", "0")
+	var many strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&many, "<x:p%d/>", i)
+	}
+	d.want(http.StatusRequestEntityTooLarge, "PROPFIND", "/", find(many.String()), "Depth", "1")
+	for _, h := range [][]string{{"Brief", "t"}, {"Prefer", "return=minimal"}} {
+		if w := d.do("PROPFIND", "/top", find("<D:getetag/><x:nothing/>"), append(h, "Depth", "0")...); has(w, "404") || !has(w, "getetag") {
+			t.Errorf("%s: %s", h, w.Body)
+		}
+	}
+}
+
+// macOS waits for a minute and a half where it gets a quota; and what is not known is not told.
+func TestQuota(t *testing.T) {
+	d := newDrive(t)
+	body := find("<D:quota-available-bytes/><D:quota-used-bytes/>")
+	calls := 0
+	d.Quota = func(context.Context) (int64, int64) { calls++; return 5, -1 }
+	if w := d.do("PROPFIND", "/", body, "Depth", "1"); strings.Count(w.Body.String(), ">5<") != 3 || has(w, ">-1<") || calls != 1 {
+		t.Errorf("after %d questions: %s", calls, w.Body)
+	}
+	if w := d.do("PROPFIND", "/", body, "Depth", "0", "User-Agent", "WebDAVFS/3.0.0 (03008000) Darwin/24.4.0"); has(w, ">5<") || !has(w, "404") {
+		t.Errorf("Finder gets %s", w.Body)
+	}
+	d.do("PROPFIND", "/", "", "Depth", "1")
+	d.do("PROPFIND", "/", findLive, "Depth", "1")
+	if calls != 1 {
+		t.Error("the quota is asked for although nobody wants it")
+	}
+	d.Quota = nil
+	if w := d.do("PROPFIND", "/", body, "Depth", "0"); has(w, " 200 ") && has(w, "<D:quota-used-bytes>") {
+		t.Errorf("without a quota: %s", w.Body)
+	}
+}
+
+// Windows takes no more than 1,000,000 bytes for one directory (R25): what an entry of allprop costs decides how many
+// files it shows. The names here have 24 characters.
+func TestEntriesForWindows(t *testing.T) {
+	d := newDrive(t)
+	for i := range 200 {
+		d.put(fmt.Sprintf("/e/Quarterly report %04d.pdf", i), "x")
+	}
+	w := d.do("PROPFIND", "/e", "", "Depth", "1", "User-Agent", "Microsoft-WebDAV-MiniRedir/10.0.19045")
+	each := w.Body.Len() / 201
+	t.Logf("an entry has %d bytes: %d files", each, 1_000_000/each)
+	if each > 450 || !has(w, "<D:getcontentlength>1<") || !has(w, "<D:creationdate>") {
+		t.Errorf("an entry has %d bytes: %.1000s", each, w.Body)
+	}
+}
+
+// Conditions hold for reading too (RFC 4918 section 10.4).
+func TestConditionsOfReads(t *testing.T) {
+	d := newDrive(t)
+	etag := d.do("HEAD", "/d/f", "").Header().Get("ETag")
+	for _, m := range []string{"GET", "HEAD", "PROPFIND"} {
+		ok := map[string]int{"PROPFIND": http.StatusMultiStatus}[m]
+		if ok == 0 {
+			ok = http.StatusOK
+		}
+		d.want(ok, m, "/d/f", "", "Depth", "0", "If", "(["+etag+"])")
+		d.want(ok, m, "/d/f", "", "Depth", "0", "If", "(Not <DAV:no-lock>)")
+		d.want(ok, m, "/d/f", "", "Depth", "0", "If-Match", etag)
+		d.want(http.StatusPreconditionFailed, m, "/d/f", "", "Depth", "0", "If", `(["other"])`)
+		d.want(http.StatusPreconditionFailed, m, "/d/f", "", "Depth", "0", "If-Match", `"other"`)
+	}
+	d.want(http.StatusNotModified, "GET", "/d/f", "", "If-None-Match", etag)
+	d.want(http.StatusPreconditionFailed, "PROPFIND", "/d/f", "", "Depth", "0", "If-None-Match", etag)
+	d.want(http.StatusMultiStatus, "PROPFIND", "/d/f", "", "Depth", "0", "If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")
+	d.want(http.StatusCreated, "MKCOL", "/new", "", "If-None-Match", "*")
+	d.want(http.StatusPreconditionFailed, "MKCOL", "/new2", "", "If-Match", "*")
+}

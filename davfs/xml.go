@@ -256,12 +256,21 @@ func (e *element) declare(t xml.StartElement) (n int, err error) {
 			return 0, fmt.Errorf("the prefix %s is not declared", a.Name.Space)
 		}
 	}
+	if !isLocalName(t.Name.Local) {
+		return 0, fmt.Errorf("the element %s has no proper name", e.raw)
+	}
 	uri, ok := e.spaces.find(t.Name.Space)
 	if !ok {
 		return 0, fmt.Errorf("the prefix %s is not declared", t.Name.Space)
 	}
 	e.name = xml.Name{Space: uri, Local: t.Name.Local}
 	return n, nil
+}
+
+// isLocalName says whether the part after the prefix is a name by itself (NCName); the decoder has looked at the whole.
+func isLocalName(s string) bool {
+	return s != "" && !strings.Contains(s, ":") &&
+		(s[0] >= utf8.RuneSelf || s[0] == '_' || 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z')
 }
 
 // toUTF8 converts what RFC 4918 section 8.2 has every server understand, UTF-8 and UTF-16, and Latin-1, which a
