@@ -34,6 +34,9 @@ type ifCond struct {
 	held        bool   // the token is a lock on one of the names
 }
 
+// maxIfLists bounds what one If header can ask of the tree. Clients send one list for each lock that they hold.
+const maxIfLists = 256
+
 var errPrecondition = refuse(http.StatusPreconditionFailed, "A condition of the request does not hold.")
 
 // readConditions reads the headers of r, which is about rq.name and, in COPY and MOVE, rq.dst.
@@ -46,6 +49,9 @@ func (h *Handler) readConditions(r *http.Request, rq *request) error {
 			return err
 		}
 		c.lists = append(c.lists, lists...)
+	}
+	if len(c.lists) > maxIfLists {
+		return refuse(http.StatusBadRequest, "The If header has too many lists.")
 	}
 	for _, l := range c.lists {
 		for i, cond := range l.conds {

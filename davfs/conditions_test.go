@@ -212,6 +212,12 @@ func TestIfIsAskedAgain(t *testing.T) {
 }
 
 func TestInvalidIf(t *testing.T) {
+	many := newDrive(t)
+	many.want(http.StatusBadRequest, "PUT", "/top", "x", "If", strings.Repeat(`</a> (["e"]) `, 300))
+	many.hasFile("/top", "top")
+	if n := many.tree.Calls()["Stat"]; n > 1 {
+		t.Errorf("an endless If has asked the tree %d times", n)
+	}
 	d := newDrive(t)
 	for _, s := range []string{
 		"", " ", "x", "(", "()", ")", "(<a>", "(<a", "(<>)", "([a])", `(["a)`, `(["a"`, "<a>", "</d/f> <b> (<c>)",

@@ -34,7 +34,6 @@ func (rq *request) answer(op, name string, err error) error {
 // changed is answer for a method that changes the tree: there even an absence is the end of the request.
 func (rq *request) changed(op, name string, err error) error {
 	clear(rq.stats)
-	clear(rq.lists)
 	rq.fail(err)
 	return rq.answer(op, name, err)
 }

@@ -20,7 +20,7 @@ func (h *Handler) serveListing(w http.ResponseWriter, r *http.Request, rq *reque
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	members, err := rq.readDir(rq.name)
+	members, err := rq.tree.ReadDir(rq.ctx, rq.name)
 	if err != nil {
 		return err
 	}

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"path"
 	"sync"
 	"time"
 )
 
 // A request is what one HTTP request knows: what it is about, what the tree has answered so far, and the first thing
-// that went wrong. The engine asks the same questions many times (a PROPFIND of ten files: some forty); the tree hears
-// each once. It ends with the HTTP request, so an answer is never older than that, and what a change rests on is
-// looked at again in the tree's Check.
+// that went wrong. The engine asks the same questions several times; the tree hears each once. It ends with the HTTP
+// request, so an answer is never older than that, and what a change rests on is looked at again in the tree's Check.
 type request struct {
 	h      *Handler
 	base   string // path of the drive's root, as the client knows it
@@ -32,7 +30,6 @@ type request struct {
 	body   *body
 
 	stats map[string]statAnswer
-	lists map[string][]fs.FileInfo
 
 	mu      sync.Mutex  // http.ServeContent reads from a goroutine of its own for several ranges
 	err     error       // the first failure or refusal: it decides the answer
@@ -57,7 +54,6 @@ func newRequest(r *http.Request, t Tree) *request {
 		ctype:  r.Header.Get("Content-Type"),
 		body:   &body{r: b, want: r.ContentLength},
 		stats:  make(map[string]statAnswer),
-		lists:  make(map[string][]fs.FileInfo),
 	}
 }
 
@@ -88,22 +84,6 @@ func (rq *request) stat(name string) (fs.FileInfo, error) {
 		rq.stats[name] = a
 	}
 	return a.fi, a.err
-}
-
-// readDir is Tree.ReadDir, asked once; it answers stat for every member too.
-func (rq *request) readDir(name string) ([]fs.FileInfo, error) {
-	if l, ok := rq.lists[name]; ok {
-		return l, nil
-	}
-	l, err := rq.tree.ReadDir(rq.ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	rq.lists[name] = l
-	for _, fi := range l {
-		rq.stats[path.Join(name, fi.Name())] = statAnswer{fi: fi}
-	}
-	return l, nil
 }
 
 // target is the name whose content a change is about.
