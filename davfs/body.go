@@ -8,10 +8,11 @@ import (
 // A body is the request's body with an account of it: whoever reads it, the request knows afterwards whether all of it
 // arrived. It has no WriteTo, so that io.Copy gives it to putFile.ReadFrom whatever its length.
 type body struct {
-	r    io.ReadCloser
-	want int64 // announced length, negative for none
-	n    int64
-	err  error // what ended it, other than its proper end
+	r     io.ReadCloser
+	want  int64 // announced length, negative for none
+	n     int64
+	err   error // what ended it, other than its proper end
+	ended bool  // properly
 
 	checksum *checksum // nil: the client has sent none
 }
@@ -34,6 +35,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = refuse(http.StatusBadRequest, "The body does not have the checksum in OC-Checksum; nothing was changed.")
 		err = b.err
 	}
+	b.ended = b.ended || err == io.EOF
 	return n, err
 }
 

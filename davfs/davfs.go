@@ -4,10 +4,11 @@
 //
 //	request -> Handler -> golang.org/x/net/webdav.Handler (the engine) -> fileSystem -> Tree
 //
-// The engine knows the methods and the multistatus. What it does wrong is cured from outside: [Handler] repairs or
+// The engine does GET, PUT, DELETE, MKCOL, COPY and MOVE. What it does wrong is cured from outside: [Handler] repairs or
 // refuses the request before the engine sees it, conditions and locks among the reasons, the file system under the
 // engine remembers what the tree truly said, and the ResponseWriter around its answer replaces a status that says
-// something else. All three look at one value, the request, that lives as long as the HTTP request does.
+// something else. All three look at one value, the request, that lives as long as the HTTP request does. PROPFIND,
+// PROPPATCH, LOCK and UNLOCK are answered here.
 //
 // # Invariants
 //
@@ -17,8 +18,8 @@
 //     members out of a listing that it could not read to the end; clients that synchronise then delete what they do
 //     not see. Here the first failure of the tree decides the status (status.go), and one that comes after the first
 //     byte of the answer cuts the connection (writer.go).
-//   - A listing is whole before its first byte: Stat, ReadDir and the dead properties of a PROPFIND are asked before
-//     the engine runs, once, and it lives on those answers (request.go).
+//   - A listing is whole before its first byte: Stat, ReadDir and the dead properties of a PROPFIND are asked before,
+//     once (propfind.go).
 //   - Nothing is visible before it is whole. The bytes of a PUT go to Tree.Put as a stream that ends in an error if the
 //     request did (body.go); no handle publishes anything in Close (file.go). LOCK makes an empty file only where the
 //     tree, under its own lock, finds nothing.
@@ -32,10 +33,80 @@
 //
 // # Files
 //
-// names.go, headers.go and body.go repair and refuse; request.go is what one request knows; filesystem.go, file.go,
-// props.go and copymove.go are the file system under the engine; status.go and writer.go make the answer; options.go,
-// listing.go, conditions.go, locking.go, locks.go and log.go are what the engine lacks. A method that the engine does
-// badly is taken from it by a case in Handler.serve, as LOCK and UNLOCK are.
+// names.go, origin.go, headers.go and body.go repair and refuse; request.go is what one request knows; filesystem.go,
+// file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
+// lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
+// locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
+// writes the line of each request. junk*.go put a policy for other systems' files between the handler and any tree.
+//
+// # Properties
+//
+// A live property is a line in live.go. allprop has those of RFC 4918 but for locks; quota (RFC 4331), oc:checksums and
+// the times under the names of other programs come when they are named. All names of the modification time can be set by
+// PROPPATCH and say the same afterwards: a copy of it that is kept as a dead property would be wrong after the next PUT.
+// A directory has no ETag: one that does not change with the members would tell a sync client that nothing has changed.
+// An entry of allprop has some 440 bytes, of which Windows takes 1,000,000 for one directory: 2,200 files, or 1,850 of
+// those that it has written itself.
+//
+// # Clients
+//
+// What each client needs of the answers beside RFC 4918, and the test that replays it (client_*_test.go). The
+// names of the tests begin with Test.
+//
+//	client      what it needs                                                   test
+//	Finder      class 2, else it mounts for reading; no quota, or it waits 90 s FinderMounts
+//	            an empty directory that lists itself alone                      FinderLists
+//	            304 and If-Range by date; ETag and Last-Modified of a PUT       FinderWrites
+//	            chunked PUT, its lock refreshed meanwhile                       FinderUploads
+//	            MOVE without Overwrite; one If line for each token              FinderMoves
+//	            NFD and NFC one name, its bytes kept; : ; ? escaped             FinderNames
+//	            404 and 409 for absence, and never for a failure                FinderErrors
+//	Explorer    MS-Author-Via, no redirects, 404, the prefix D                  WindowsMounts
+//	            PUT, LOCK, PUT, PROPPATCH, UNLOCK with and without <>           WindowsUploads
+//	            DELETE ends the lock                                            WindowsGivesUp
+//	            PROPPATCH of a new directory; Overwrite: F                      WindowsMakesAndMoves
+//	            1,800 files in a listing of 1,000,000 bytes                     WindowsListsManyFiles
+//	            Win32 times set the times                                       WindowsSetsTimes
+//	            one that is no time sets nothing                                WindowsSetsNoTime
+//	Office      Lock-Token without If; 304                                      OfficeEdits
+//	            locks that outlive a restart                                    OfficeOutlivesRestart
+//	            MOVE of a locked file over one that is not                      OfficeSavesThroughMount
+//	            ~$ files, byte for byte                                         OfficeOwnerFiles
+//	LibreOffice supportedlock; the owner of a lock; If without a tag            LibreOfficeEdits
+//	            LOCK of a new name                                              LibreOfficeCreates
+//	            never Second-0                                                  LibreOfficeLocksWithoutEnd
+//	            no supportedlock on a read-only drive                           LibreOfficeReadsOnly
+//	            .~lock.x# files                                                 LibreOfficeLockFiles
+//	GNOME       ISO 8601, displayname, quota by name                            GnomeMounts
+//	            If-Match on HEAD and PUT; X-OC-Mtime; Overwrite                 GnomeWrites
+//	KDE         locks and quota of each entry; 201 alone for MKCOL              KDE
+//	davfs2      LOCK with If-None-Match: *; PUT with If-Match and tagged If     Davfs2Writes
+//	            its own lock known by the owner                                 Davfs2FindsItsLock
+//	            executable, over PUT and MOVE                                   Davfs2SetsExecutable
+//	            507, 504 and 503 told apart                                     Davfs2Errors
+//	cadaver     a file named with a slash is no directory                       CadaverLists
+//	            dead properties, propname                                       CadaverProperties
+//	            discover and steal                                              CadaverSteals
+//	rclone      hrefs below the request; Destination with a slash               RcloneCopies
+//	            exact Content-Range                                             RcloneReads
+//	            X-OC-Mtime accepted; OC-Checksum verified and kept              RcloneKeepsTimesAndChecksums
+//	            PUT without length                                              RcloneStreams
+//	            PROPPATCH of lastmodified; 200 the first propstat               RcloneSetsTimes
+//	            the same with the checksum beside it                            RcloneSetsTimesAndChecksums
+//	            nothing stored by a PUT that fails                              RcloneFailedUpload
+//	            a listing whole or an error                                     RcloneFailedListing
+//	            quota of the root                                               RcloneAbout
+//	restic      404 exactly; a PUT seen whole, at once; Range                   Restic
+//	Cyberduck   {SAR:}lastmodified sets the time                                CyberduckKeepsTimes
+//	            refusals before 100 Continue                                    ExpectContinue
+//	            an answer after it                                              ExpectContinueAndFail
+//	curl        PUT without length, the rest of a GET                           CurlUploads
+//	            400 for a PUT with Content-Range (Cyberduck too)                ResumedUploads
+//	WinSCP      allprop with dead properties, without locks and quota           WinSCP
+//	KeePass 2   DELETE, MOVE without Overwrite; a GET given up                  KeePass
+//	Joplin      If-None-Match with what is no tag; 405 and 409                  Joplin
+//	Zotero      404 exactly, read after write, 507                              Zotero
+//	by a proxy  hrefs, Destination and If of the public address                 ClientsBehindProxy
 package davfs
 
 import (
@@ -108,6 +179,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rq.fail(err)
 	}
 	g.finish()
+	rq.drain(g)
 }
 
 // serve repairs the request, answers it or gives it to the engine. Its error is the answer.
@@ -153,10 +225,12 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 			return err
 		}
 		w.Header().Set("Content-Type", ctype)
+		// The engine takes 1970 for no time at all.
+		w.Header().Set("Last-Modified", fi.ModTime().UTC().Format(http.TimeFormat))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 	case http.MethodPut:
 		err = preparePut(r, slash || name == "/")
-		if t, ok := mtime(r.Header.Get("X-OC-Mtime")); ok {
+		if t, ok := unixTime(r.Header.Get("X-OC-Mtime")); ok && t.Unix() > 0 { // 0 is what clients say that do not know
 			rq.mtime = t
 			w.Header().Set("X-OC-Mtime", "accepted")
 		}

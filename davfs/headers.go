@@ -57,14 +57,3 @@ func lockTimeout(s string) time.Duration {
 	}
 	return d
 }
-
-// mtime reads X-OC-Mtime, the modification time in seconds since 1970 that ownCloud's, Nextcloud's and rclone's clients
-// send with a PUT. A fraction is left out.
-func mtime(s string) (time.Time, bool) {
-	whole, _, _ := strings.Cut(s, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || n <= 0 || n > 253402300799 { // up to the year 9999, which RFC 3339 can say
-		return time.Time{}, false
-	}
-	return time.Unix(n, 0), true
-}

@@ -2,6 +2,10 @@ package davfs_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -110,4 +114,39 @@ func TestRequirements(t *testing.T) {
 		{"rules on clean names", tests{TestNamesAreRefused, TestLocked, TestDestination}},
 		{"nothing secret in the log", tests{TestOneLogLinePerRequest}},
 	})
+}
+
+// The tests that the package documentation names for the clients exist, and it names all of them.
+func TestClientsTable(t *testing.T) {
+	doc, err := os.ReadFile("davfs.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "// # Clients")
+	table, _, _ = strings.Cut(table, "\npackage")
+	named := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if f := strings.Fields(line); strings.HasPrefix(line, "//\t") && f[len(f)-1] != "test" {
+			named["Test"+f[len(f)-1]] = true
+		}
+	}
+	files, err := filepath.Glob("client_*_test.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("client tests: %q, %v", files, err)
+	}
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(source), -1) {
+			if !named[m[1]] {
+				t.Errorf("%s of %s is not in the table of clients", m[1], name)
+			}
+			delete(named, m[1])
+		}
+	}
+	for name := range named {
+		t.Errorf("the table of clients names %s, which does not exist", name)
+	}
 }

@@ -143,6 +143,11 @@ func modified(format string) func(*propfind, *resource, []byte) ([]byte, bool) {
 	}
 }
 
+// idle are dead properties that cost Windows more in a listing than it gains by them.
+var idle = map[xml.Name]bool{
+	{Space: "urn:schemas-microsoft-com:", Local: "Win32LastAccessTime"}: true,
+}
+
 // birthTime is zero where the tree does not know.
 func birthTime(fi fs.FileInfo) time.Time {
 	if b, ok := fi.(interface{ BirthTime() time.Time }); ok {

@@ -223,9 +223,10 @@ func (p *propfind) write(m *multistatus, r *resource) {
 			}
 		}
 		for _, d := range r.dead {
-			if p.onlyNames {
+			switch {
+			case p.onlyNames:
 				m.name(d.XMLName)
-			} else {
+			case !p.compact || !idle[d.XMLName]:
 				m.property(d)
 			}
 		}

@@ -2,6 +2,7 @@ package davfs
 
 import (
 	"encoding/xml"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
@@ -38,7 +39,7 @@ func (h *Handler) serveProppatch(w *guard, r *http.Request, rq *request) error {
 	}
 	patch := PropPatch{Check: rq.check}
 	for i := range list {
-		if err := list[i].apply(&patch); err != nil {
+		if err := list[i].apply(&patch, fi); err != nil {
 			return err
 		}
 	}
@@ -119,7 +120,7 @@ func readPropertyUpdate(body *element) ([]patched, error) {
 }
 
 // apply adds p to the patch, or says why it cannot be done.
-func (p *patched) apply(patch *PropPatch) error {
+func (p *patched) apply(patch *PropPatch, fi fs.FileInfo) error {
 	_, live := liveByName[p.name]
 	setTime := settable[p.name]
 	switch {
@@ -131,6 +132,7 @@ func (p *patched) apply(patch *PropPatch) error {
 		}
 		setTime(patch, t)
 	case setTime != nil && p.name.Space != davNamespace: // other programs' names for what cannot be absent
+	case p.name == checksums && p.set != nil && hasChecksums(fi, p.set): // rclone says them with every time that it sets
 	case live && p.name != davName("displayname"):
 		p.code, p.more = http.StatusForbidden, `<D:error><D:cannot-modify-protected-property/></D:error>`
 	case p.set == nil:
@@ -145,8 +147,25 @@ func (p *patched) apply(patch *PropPatch) error {
 	return nil
 }
 
-// parseTime reads the forms in which clients say a time: as HTTP does, as RFC 3339 does, and in seconds since 1970. The
-// years are those of Windows' clock and of RFC 3339.
+// hasChecksums says whether the value of an oc:checksums is nothing new.
+func hasChecksums(fi fs.FileInfo, value *element) bool {
+	known, ok := fi.(interface{ Checksums() []string })
+	if !ok {
+		return false
+	}
+	said := strings.Fields(string(value.text))
+	for _, c := range value.children {
+		said = append(said, strings.Fields(string(c.text))...)
+	}
+	for _, sum := range said {
+		if !slices.ContainsFunc(known.Checksums(), func(k string) bool { return strings.EqualFold(k, sum) }) {
+			return false
+		}
+	}
+	return len(said) > 0
+}
+
+// parseTime reads the forms in which clients say a time: as HTTP does, as RFC 3339 does, and in seconds since 1970.
 func parseTime(s string) (time.Time, bool) {
 	s = strings.TrimSpace(s)
 	t, err := http.ParseTime(s)
@@ -157,12 +176,20 @@ func parseTime(s string) (time.Time, bool) {
 		t, err = time.Parse(time.RFC3339Nano, s)
 	}
 	if err != nil {
-		whole, _, _ := strings.Cut(s, ".")
-		var n int64
-		n, err = strconv.ParseInt(whole, 10, 64)
-		t = time.Unix(n, 0)
+		return unixTime(s)
 	}
-	return t, err == nil && t.Year() >= 1601 && t.Year() <= 9999
+	return t, isFileTime(t)
 }
+
+// unixTime reads seconds since 1970, as X-OC-Mtime has them too. A fraction is left out.
+func unixTime(s string) (time.Time, bool) {
+	whole, _, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	t := time.Unix(n, 0)
+	return t, err == nil && isFileTime(t)
+}
+
+// isFileTime says whether Windows' clock and RFC 3339 can say t.
+func isFileTime(t time.Time) bool { return t.UTC().Year() >= 1601 && t.UTC().Year() <= 9999 }
 
 func sameSecond(a, b time.Time) bool { return !a.IsZero() && a.Unix() == b.Unix() }

@@ -1,6 +1,7 @@
 package davfs_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -176,6 +177,37 @@ func TestPutKeepsMediaType(t *testing.T) {
 	d.do("PUT", "/noextension", "<html>", "Content-Type", "")
 	if got := d.do("GET", "/noextension", "").Header().Get("Content-Type"); got != "application/octet-stream" {
 		t.Errorf("a content of unknown type is %q: it was sniffed", got)
+	}
+}
+
+// A refusal that comes before the end of a large body is heard, and the connection serves on (RFC 9110 section 9.6 does
+// not ask for it, Windows does).
+func TestEarlyRefusalIsHeard(t *testing.T) {
+	d := newDrive(t)
+	d.lock("/top")
+	conn, err := net.Dial("tcp", d.listen())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	r := bufio.NewReader(conn)
+	body := strings.Repeat("x", 8<<20)
+	for range 2 {
+		if _, err := fmt.Fprintf(conn, "PUT /top HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(700 * time.Millisecond) // net/http lingers for half a second
+		if _, err := io.WriteString(conn, body); err != nil {
+			t.Fatalf("the rest of the body: %v", err)
+		}
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != http.StatusLocked || res.Close {
+			t.Fatalf("the answer: %v, %v", res, err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

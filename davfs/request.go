@@ -29,6 +29,8 @@ type request struct {
 	cond   conditions
 	body   *body
 
+	expects bool // the client waits for 100 Continue before it sends the body
+
 	stats map[string]statAnswer
 
 	mu      sync.Mutex  // http.ServeContent reads from a goroutine of its own for several ranges
@@ -48,12 +50,13 @@ func newRequest(r *http.Request, t Tree) *request {
 		b = http.NoBody
 	}
 	return &request{
-		tree:   t,
-		ctx:    r.Context(),
-		method: r.Method,
-		ctype:  r.Header.Get("Content-Type"),
-		body:   &body{r: b, want: r.ContentLength},
-		stats:  make(map[string]statAnswer),
+		tree:    t,
+		ctx:     r.Context(),
+		method:  r.Method,
+		ctype:   r.Header.Get("Content-Type"),
+		expects: r.Header.Get("Expect") != "",
+		body:    &body{r: b, want: r.ContentLength},
+		stats:   make(map[string]statAnswer),
 	}
 }
 

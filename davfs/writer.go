@@ -3,6 +3,8 @@ package davfs
 import (
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // A guard is the ResponseWriter under the engine. It holds the status back until the first byte, and replaces the whole
@@ -139,11 +141,42 @@ func (g *guard) fail(err error) {
 		g.rq.h.setAllow(h, without(allMethods, g.rq.method))
 	}
 	g.status = v.code
+	if g.rq.unread() {
+		http.NewResponseController(g.w).EnableFullDuplex() // else net/http announces the end of the connection
+	}
+	text := v.text + "\n"
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	g.w.WriteHeader(v.code)
 	if g.rq.method != http.MethodHead {
-		n, _ := io.WriteString(g.w, v.text+"\n")
+		n, _ := io.WriteString(g.w, text)
 		g.bytes += int64(n)
 	}
+}
+
+// Bounds of what is read of a body that is not wanted.
+const (
+	drainBytes = 64 << 20
+	drainTime  = 10 * time.Second
+)
+
+// unread says whether there is more of the body, and the client sends it.
+func (rq *request) unread() bool {
+	return !rq.body.ended && rq.body.err == nil && rq.body.r != http.NoBody && !rq.expects
+}
+
+// drain reads on after a refusal that came before the end of the body, as far as the bounds go: net/http would cut the
+// connection, and many clients, Windows' among them, then see no answer. One that waits for 100 Continue sends nothing.
+func (rq *request) drain(g *guard) {
+	if rq.failed() == nil || !rq.unread() {
+		return
+	}
+	c := http.NewResponseController(g.w)
+	if c.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+		return
+	}
+	c.Flush()
+	io.CopyN(io.Discard, rq.body, drainBytes)
+	c.SetReadDeadline(time.Time{})
 }
 
 // finish ends the answer after the engine.
