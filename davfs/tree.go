@@ -50,8 +50,9 @@ type Tree interface {
 	Put(ctx context.Context, name string, r io.Reader, o PutOptions) (fs.FileInfo, error)
 
 	// Copy makes dst a copy of src, a file or a directory with all its members, by reference where the storage can.
-	// A file at dst is replaced in one step; a directory at dst disappears in one step and is wholly there in
-	// another, after everything that can fail beforehand has been tried. Dead properties and times go with it.
+	// A file at dst is replaced in one step; a directory at dst becomes the copy, after everything that can fail
+	// beforehand has been tried, and none of its members goes before all that comes is there. Dead properties and times go
+	// with it.
 	// fs.ErrNotExist: no src, or dst's parent is no directory. fs.ErrInvalid: one is the other or lies within it.
 	Copy(ctx context.Context, src, dst string, check Check) (fs.FileInfo, error)
 

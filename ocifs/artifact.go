@@ -159,8 +159,8 @@ func parse(tag string, data []byte) artifact {
 		a.kind = kindDirectory
 	case at == typeFile && kind == tagFile:
 		a.kind = kindFile
-	case kind == tagFile && len(m.Layers) == 1 && m.Layers[0].Annotations[ocispec.AnnotationTitle] != "" &&
-		fileTag(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag:
+	case kind == tagFile && len(m.Layers) == 1 && checkName(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == nil &&
+		fileTag(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag: // of a hash anything can be the preimage, "../x" too
 		a.kind = kindShared
 		a.name = m.Layers[0].Annotations[ocispec.AnnotationTitle]
 		a.setContent(m)

@@ -147,6 +147,17 @@ func TestParseForeign(t *testing.T) {
 			t.Errorf("%s: kind %v, want %v", tt.what, got.kind, tt.want)
 		}
 	}
+	// Under a hash a title is shown if it can be a name, and no path that leads elsewhere.
+	long := strings.Repeat("x", 200)
+	for title, want := range map[string]artifactKind{
+		long: kindShared, "../" + long: kindForeign, long + "/b": kindForeign, long + "\n": kindForeign, strings.Repeat("x", 300): kindForeign,
+	} {
+		quoted, _ := json.Marshal(title)
+		manifest := strings.Replace(shared, `"a.txt"`, string(quoted), 1)
+		if got := parse(fileTag(title), []byte(manifest)); got.kind != want {
+			t.Errorf("a title %.20q: kind %v, want %v", title, got.kind, want)
+		}
+	}
 	// `oras tag` of one of our files: a copy under the name that the tag spells.
 	if got := parse("copy", []byte(golden("file"))); got.kind != kindFile || got.name != "copy" {
 		t.Errorf("a file retagged as copy is %v %q", got.kind, got.name)

@@ -58,7 +58,7 @@ func TestBudgets(t *testing.T) {
 		f.must(err)
 		f.budget("Stat of a listed file: whether there is a directory too", 1)
 		f.must(tree.PatchProps(ctx, "/d/1", davfs.PropPatch{Set: property("p")}))
-		f.budget("PatchProps: its blob and {}, the manifest", 1+2+2+1)
+		f.budget("PatchProps: the name, its blob and {}, the manifest", 2+2+2+1)
 		f.names(tree, "/d")
 		f.budget("ReadDir after an own change of a member", 0)
 
@@ -94,17 +94,18 @@ func TestBudgets(t *testing.T) {
 		f.must(err)
 		f.ResetCounts()
 		f.must(copyTo(ctx, tree, "/d/new", "/d/copy"))
-		f.budget("Copy in one repository: the name, the manifest", 2+1)
+		f.budget("Copy in one repository: the names, the manifest", 2+2+1)
 		f.must(copyTo(ctx, tree, "/d/new", "/e/copy"))
-		f.budget("Copy: the name, the mount, {}, the manifest", 2+1+2+1)
+		f.budget("Copy: the names, the mount, {}, the manifest", 2+2+1+2+1)
 		f.must(tree.Rename(ctx, "/e/copy", "/e/moved", nil))
-		f.budget("Rename in one repository: the name, the manifest, the old tag", 2+1+1)
+		f.budget("Rename in one repository: the names, the manifest, the old tag", 2+2+1+1)
 
 		f.names(tree, "/d")
 		f.ResetCounts()
 		f.must(tree.Rename(ctx, "/d", "/moved", nil))
 		members := n + 4 // files; and one directory
-		want := 2 +      // the new name
+		want := 2 + 2 +  // the names
+			1 + // the members
 			1 + // what is left there
 			members*2 + 1 + // mounts and manifests, and the sub-directory's marker
 			1 + // the sub-directory's list

@@ -52,7 +52,7 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 			return from, to, nil, fmt.Errorf("the root is neither copied, moved nor replaced: %w", fs.ErrInvalid)
 		}
 	}
-	if src == dst || strings.HasPrefix(dst, src+"/") || strings.HasPrefix(src, dst+"/") {
+	if s, d := f.Key(src), f.Key(dst); src == dst || strings.HasPrefix(d, s+"/") || strings.HasPrefix(s, d+"/") {
 		return from, to, nil, fmt.Errorf("%s and %s are one, or one within the other: %w", src, dst, fs.ErrInvalid)
 	}
 	if from, err = f.layout.place(src); err != nil {
@@ -61,7 +61,7 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 	if to, err = f.layout.place(dst); err != nil {
 		return from, to, nil, err
 	}
-	if unlock, err = f.locks.lock(ctx, src, dst); err != nil {
+	if unlock, err = f.lock(ctx, src, dst); err != nil {
 		return from, to, nil, failure(err, "wait for %s and %s", src, dst)
 	}
 	return from, to, unlock, nil
@@ -69,12 +69,16 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 
 // copyOver copies what is shown at from to to, over what is there. The target changes in one step: a file's tag is
 // replaced; a directory's marker, which outranks a file, comes last when it is new and goes last when it is replaced by
-// a file. Only a directory in a directory's place is gone for a while, since both live in one repository; the source is
-// whole then. move says that the source will be removed, so that it must hold nothing that is not copied.
+// a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.
+// move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
-	source, i, err := f.lookup(ctx, from.name)
+	source, err = f.look(ctx, from, f.askNow())
 	if err != nil {
 		return source, nil, err
+	}
+	i := source.shown()
+	if i == nil {
+		return source, nil, fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
 	}
 	target, err := f.look(ctx, to, f.last(check))
 	switch {
@@ -97,21 +101,15 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 	if err := f.survey(ctx, from.name, to.name, move); err != nil { // what can fail fails before anything is changed
 		return source, nil, err
 	}
+	var copied *info
 	if target.dir != nil {
-		if target.file != nil { // hidden by the directory: it must not come to light when the marker goes
-			if err := f.removeTag(ctx, to.repo, to.file); err != nil {
-				return source, nil, err
-			}
-			target.file = nil
+		copied, err = f.merge(ctx, i, from.name, to)
+		if err == nil {
+			err = f.prune(ctx, from.name, to.name)
 		}
-		if err := f.removeTag(ctx, to.repo, to.marker); err != nil {
-			return source, nil, err
-		}
+	} else {
+		copied, err = f.copyTree(ctx, i, from.name, to)
 	}
-	if err := f.clear(ctx, to.name); err != nil { // orphans, or what was there
-		return source, nil, err
-	}
-	copied, err := f.copyTree(ctx, i, from.name, to)
 	if err == nil && target.file != nil { // hidden from now on: the copy is done, so a failure is not the client's
 		if err := f.removeTag(context.WithoutCancel(ctx), to.repo, to.file); err != nil {
 			f.log.Warn("a replaced file is left in the registry, under a directory", "name", to.name, "error", err)
@@ -120,17 +118,31 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 	return source, copied, err
 }
 
-// survey walks a directory that is about to be copied: whether all of it can be read and fits the new place.
+// survey walks a directory that is about to be copied: whether all of it can be read and fits the new place, where
+// others' artifacts stay as they are. What others have just written is seen.
 func (f *FS) survey(ctx context.Context, src, dst string, move bool) error {
+	for _, dir := range []string{src, dst} {
+		if err := f.forgetList(dir); err != nil {
+			return err
+		}
+	}
 	l, err := f.list(ctx, src)
 	if err != nil {
 		return err
 	}
+	there, err := f.list(ctx, dst)
+	if err != nil {
+		return err
+	}
+	for _, m := range l.members {
+		for _, tag := range []string{fileTag(m.name), markerTag(m.name)} {
+			if t := there.at[tag]; t != nil && t.kind == kindForeign {
+				return errForeign(join(dst, m.name))
+			}
+		}
+	}
 	if move && l.foreign > 0 {
 		return fmt.Errorf("%s holds artifacts that were not written by ocidav and cannot be moved: %w", src, fs.ErrPermission)
-	}
-	if _, err := f.layout.repository(dst); err != nil {
-		return err
 	}
 	for _, m := range l.members {
 		if m.IsDir() {
@@ -142,12 +154,24 @@ func (f *FS) survey(ctx context.Context, src, dst string, move bool) error {
 	return nil
 }
 
-// copyTree copies the directory i at src to the place to: members first, and when they are all there the marker.
+// copyTree copies the directory i at src to the place to, where no directory is: what is left there of an earlier one
+// goes first, then come the members, and when they are all there the marker.
 func (f *FS) copyTree(ctx context.Context, i *info, src string, to place) (*info, error) {
+	if err := f.clear(ctx, to.name); err != nil {
+		return nil, err
+	}
 	l, err := f.list(ctx, src)
 	if err != nil {
 		return nil, err
 	}
+	return f.copyMembers(ctx, l, i, src, to, func(m *info, src string, p place) error {
+		_, err := f.copyTree(ctx, m, src, p)
+		return err
+	})
+}
+
+// copyMembers copies the members l of the directory i at src, its directories by copyDir, and then i itself.
+func (f *FS) copyMembers(ctx context.Context, l listing, i *info, src string, to place, copyDir func(m *info, src string, p place) error) (*info, error) {
 	repo, err := f.layout.repository(to.name)
 	if err != nil {
 		return nil, err
@@ -162,7 +186,7 @@ func (f *FS) copyTree(ctx context.Context, i *info, src string, to place) (*info
 		if err != nil {
 			return nil, err
 		}
-		if _, err := f.copyTree(ctx, m, join(src, m.name), p); err != nil {
+		if err := copyDir(m, join(src, m.name), p); err != nil {
 			return nil, err
 		}
 	}
@@ -174,6 +198,73 @@ func (f *FS) copyTree(ctx context.Context, i *info, src string, to place) (*info
 		return nil, err
 	}
 	return f.copyFile(ctx, i, to.repo, to.marker, to.base)
+}
+
+// merge brings the members of the directory i at src into the directory at to: they take the places of those that are
+// there, each in one step. prune then takes away what does not belong. So nothing is gone before all that comes is there,
+// and whatever ends it, to holds members of both, each whole, and src is as it was.
+func (f *FS) merge(ctx context.Context, i *info, src string, to place) (*info, error) {
+	l, err := f.list(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	there, err := f.list(ctx, to.name)
+	if err != nil {
+		return nil, err
+	}
+	return f.copyMembers(ctx, l, i, src, to, func(m *info, src string, p place) error {
+		var err error
+		if there.at[p.marker] != nil {
+			_, err = f.merge(ctx, m, src, p)
+		} else {
+			_, err = f.copyTree(ctx, m, src, p)
+		}
+		return err
+	})
+}
+
+// prune takes away from the directory dst what the directory src does not have.
+func (f *FS) prune(ctx context.Context, src, dst string) error {
+	l, err := f.list(ctx, src)
+	if err != nil {
+		return err
+	}
+	there, err := f.list(ctx, dst)
+	if err != nil {
+		return err
+	}
+	repo, err := f.layout.repository(dst)
+	if err != nil {
+		return err
+	}
+	stays := map[string]bool{}
+	for _, m := range l.members {
+		if !m.IsDir() {
+			stays[fileTag(m.name)] = true
+			continue
+		}
+		stays[markerTag(m.name)] = true
+		if err := f.prune(ctx, join(src, m.name), join(dst, m.name)); err != nil {
+			return err
+		}
+	}
+	// A file that a directory hides goes before its marker, or it would come to light.
+	for _, directories := range []bool{false, true} {
+		err := each(ctx, f, there.ours, func(ctx context.Context, _ int, tag string) error {
+			if stays[tag] || there.at[tag].IsDir() != directories {
+				return nil
+			}
+			if err := f.removeTag(ctx, repo, tag); err != nil || !directories {
+				return err
+			}
+			f.clearBehind(ctx, join(dst, there.at[tag].name))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copyFile copies one artifact, a file or a marker, to a tag under a name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,14 @@ func ParseReference(ref string) (host, prefix string, plainHTTP bool, err error)
 	}
 	host, prefix, _ = strings.Cut(rest, "/")
 	prefix = strings.Trim(prefix, "/")
+	if scheme, _, ok := strings.Cut(ref, "://"); ok && !schemeGiven {
+		return "", "", false, fmt.Errorf("the registry reference %q has the scheme %s: want http or https", ref, scheme)
+	}
+	if _, port, ok := strings.Cut(host[strings.LastIndexByte(host, ']')+1:], ":"); ok {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", "", false, fmt.Errorf("the registry reference %q has the port %q", ref, port)
+		}
+	}
 	if host == "" || strings.ContainsAny(host, "@ ") {
 		return "", "", false, fmt.Errorf("the registry reference %q has no host: want [http://]host[:port][/prefix]", ref)
 	}
@@ -65,7 +74,7 @@ func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential a
 	reg.PlainHTTP = plainHTTP
 	client := &auth.Client{
 		Client: &http.Client{Transport: rewinding{&retry.Transport{
-			Base: transport, Policy: func() retry.Policy { return policy{} },
+			Base: impatient{transport}, Policy: func() retry.Policy { return policy{} },
 		}}},
 		Cache:      auth.NewCache(),
 		Credential: credential,
@@ -85,6 +94,55 @@ func (t rewinding) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return t.next.RoundTrip(req)
 }
+
+// answerTimeout is how long a registry may be silent before the head of its answer. WebDAV clients give up after 30
+// seconds or a minute and would not hear why. Only the end of an upload may take longer, while a registry assembles it
+// (NewTransport).
+const answerTimeout = 25 * time.Second
+
+// impatient gives up requests that are not answered in time.
+type impatient struct{ next http.RoundTripper }
+
+func (t impatient) RoundTrip(req *http.Request) (*http.Response, error) {
+	if (req.Method == http.MethodPut || req.Method == http.MethodPatch) && strings.Contains(req.URL.Path, "/blobs/uploads/") {
+		return t.next.RoundTrip(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	timer := time.AfterFunc(answerTimeout, func() { cancel(errSilent) })
+	resp, err := t.next.RoundTrip(req.WithContext(ctx))
+	inTime := timer.Stop()
+	if err != nil {
+		if !inTime && context.Cause(ctx) == errSilent {
+			err = errSilent // as it is: *url.Error looks at no chain for Timeout
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = cancelling{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// cancelling is the body of an answer; when it is closed its request's context ends.
+type cancelling struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (b cancelling) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// errSilent is a net.Error that is a timeout.
+var errSilent error = silence{}
+
+type silence struct{}
+
+func (silence) Error() string {
+	return fmt.Sprintf("the registry has not answered for %s", answerTimeout)
+}
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return true }
 
 // Ping asks the registry whether it is one and takes the credentials.
 func Ping(ctx context.Context, reg *remote.Registry) error {

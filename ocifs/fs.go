@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -30,12 +31,15 @@ type Blobs interface {
 	Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error
 }
 
+// Told is the Options.Freshness of a registry whose every change is told to FS.Changed before it is answered.
+const Told time.Duration = math.MaxInt64
+
 // Options of a tree; zero values are good unless said otherwise.
 type Options struct {
 	Registry  *remote.Registry // required; see Dial
 	Prefix    string           // repository of the root, "" for x.root
 	Blobs     Blobs            // required
-	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time
+	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time; see Told
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	Parallel  int              // requests at once for one operation; zero: 16
@@ -65,6 +69,7 @@ type FS struct {
 	partSize int64
 	spoolDir string
 	parallel int
+	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
 	locks        locks
@@ -98,6 +103,7 @@ func New(o Options) (*FS, error) {
 	}
 	f := &FS{
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
+		told:         o.Freshness == Told,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),

@@ -30,9 +30,10 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 
 // listing is what the repository of a directory holds.
 type listing struct {
-	members []*info  // shown, sorted by name
-	ours    []string // tags that ocidav wrote and may remove, shown or not
-	foreign int      // artifacts of others that are not shown
+	members []*info          // shown, sorted by name
+	ours    []string         // tags that ocidav wrote and may remove, shown or not
+	foreign int              // artifacts of others
+	at      map[string]*info // what stands under each tag, shown or not
 }
 
 // list reads the repository of the directory dir, whether or not dir has a marker.
@@ -59,9 +60,12 @@ func (f *FS) list(ctx context.Context, dir string) (listing, error) {
 	if err != nil {
 		return listing{}, failure(err, "list %s", dir)
 	}
-	var l listing
+	l := listing{at: make(map[string]*info, len(tags))}
 	directories := map[string]bool{}
 	for i, m := range found {
+		if m != nil {
+			l.at[tags[i]] = m
+		}
 		switch {
 		case m == nil:
 		case m.kind == kindForeign:
@@ -82,6 +86,15 @@ func (f *FS) list(ctx context.Context, dir string) (listing, error) {
 	})
 	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
 	return l, nil
+}
+
+// forgetList has the registry asked anew for the members of dir, unless it tells of changes by itself.
+func (f *FS) forgetList(dir string) error {
+	repo, err := f.layout.repository(dir)
+	if err == nil && !f.told {
+		f.lists.forget(reference{repo: repo})
+	}
+	return err
 }
 
 // listTags gives the tags of a repository, from a fresh answer if there is one. The slice is shared.

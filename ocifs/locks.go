@@ -23,6 +23,15 @@ type waiter struct {
 	granted chan struct{}
 }
 
+// lock is locks.lock: the spellings of a name are one.
+func (f *FS) lock(ctx context.Context, names ...string) (unlock func(), err error) {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = f.Key(name)
+	}
+	return f.locks.lock(ctx, keys...)
+}
+
 // lock waits until all names, clean absolute paths, are free, takes them at once, and gives the function that gives
 // them back. It serves in order of arrival, so nobody starves, and ends with ctx.
 func (l *locks) lock(ctx context.Context, names ...string) (unlock func(), err error) {

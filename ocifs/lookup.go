@@ -63,8 +63,8 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 // asker answers what stands under a tag; nil for nothing. It is f.tag or f.askTag.
 type asker func(ctx context.Context, repo, tag string) (*info, error)
 
-// look asks about a name and its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name is
-// reachable only through the markers of all its ancestors, so that a directory appears and disappears in one step.
+// look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name
+// is reachable only through the markers of all its ancestors, so that a directory appears and disappears in one step.
 func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	type question struct{ repo, tag string }
 	questions := []question{{p.repo, p.file}, {p.repo, p.marker}}
@@ -78,6 +78,10 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	answers := make([]*info, len(questions))
 	failures := make([]error, len(questions))
 	_ = each(ctx, f, questions, func(ctx context.Context, i int, q question) error {
+		ask := ask
+		if i >= 2 {
+			ask = f.tag
+		}
 		answers[i], failures[i] = ask(ctx, q.repo, q.tag)
 		return nil
 	})

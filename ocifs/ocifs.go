@@ -74,8 +74,9 @@
 // what a crash leaves is an orphan that nobody sees until it is cleared. Copy and Rename bring all members to the new
 // place before they put its marker, and Rename then takes the old marker away. So a directory is there with all its
 // members or not there, at every moment and after every crash. A marker outranks a file of the same name, which lets
-// one take the other's place in one step. Only where a directory takes another directory's place is there a moment with
-// neither, because both live in one repository; the source is whole then. copy.go
+// one take the other's place in one step. Where a directory takes another directory's place both live in one repository:
+// its members come one by one, then the marker, and then goes what was there besides. What ends that in the middle leaves
+// members of both, each whole, the source as it was, and nothing gone that was not replaced. copy.go
 //
 // # Removal
 //

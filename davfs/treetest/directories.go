@@ -349,6 +349,19 @@ func (s *suite) intoItself() {
 		s.wantErr(fmt.Sprintf("Copy %s to %s", c[0], c[1]), err, fs.ErrInvalid)
 		s.wantErr(fmt.Sprintf("Rename %s to %s", c[0], c[1]), s.tree.Rename(s.ctx, c[0], c[1], nil), fs.ErrInvalid)
 	}
+	// Another spelling of a name is the name.
+	const nfc, nfd = "/caf\u00e9", "/cafe\u0301"
+	if s.tree.Key(nfc) == s.tree.Key(nfd) {
+		s.treeAt(nfc)
+		for _, c := range [][2]string{
+			{nfc, nfd + "/sub"}, {nfc, nfd + "/new"}, {nfc + "/sub", nfd}, {nfc + "/a", nfd}, {nfd + "/sub/b", nfc}, {nfd, nfc + "/new"},
+		} {
+			_, err := s.tree.Copy(s.ctx, c[0], c[1], nil)
+			s.wantErr(fmt.Sprintf("Copy %s to %s", c[0], c[1]), err, fs.ErrInvalid)
+			s.wantErr(fmt.Sprintf("Rename %s to %s", c[0], c[1]), s.tree.Rename(s.ctx, c[0], c[1], nil), fs.ErrInvalid)
+		}
+		s.hasTree(nfd, nfc)
+	}
 	s.wantErr("Rename of the root", s.tree.Rename(s.ctx, "/", "/x", nil), fs.ErrInvalid)
 	s.hasTree("/d", "/d")
 	s.hasFile("/f", "f")
