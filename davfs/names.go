@@ -26,15 +26,24 @@ func nameUnder(base string, u *url.URL) (string, error) {
 	if strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
 		return "", refuse(http.StatusBadRequest, "A name cannot contain a slash.")
 	}
+	// A client takes dots out before it sends. What comes in another guise is meant to get past something.
+	for s := range strings.SplitSeq(strings.ToLower(u.EscapedPath()), "/") {
+		if dots := strings.ReplaceAll(s, "%2e", "."); dots != s && (dots == "." || dots == "..") {
+			return "", refuse(http.StatusBadRequest, "A name cannot be \".\" or \"..\".")
+		}
+	}
 	return cleanName(rest)
 }
 
 // cleanName makes p a clean absolute name or says what is wrong with it. A segment ".." is refused rather than resolved:
-// a client resolves it before it sends, so one that arrives is a mistake or an attack. A "." means nothing, and rclone
-// sends "./a:b" so that a: is not taken for a scheme (RFC 3986 section 4.2).
+// a client resolves it before it sends, so one that arrives is a mistake or an attack. A "." on the way means nothing, and
+// rclone sends "./a:b" so that a: is not taken for a scheme (RFC 3986 section 4.2); at the end it would be the directory.
 func cleanName(p string) (string, error) {
 	if !utf8.ValidString(p) {
 		return "", refuse(http.StatusBadRequest, "A name must be valid UTF-8.")
+	}
+	if p == "." || strings.HasSuffix(strings.TrimRight(p, "/"), "/.") {
+		return "", refuse(http.StatusBadRequest, "A name cannot be \".\".")
 	}
 	var b strings.Builder
 	for s := range strings.SplitSeq(p, "/") {

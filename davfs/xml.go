@@ -158,6 +158,10 @@ func parseXML(b []byte) (*element, error) {
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, errors.New("there is text outside of the root element")
 			}
+		case xml.ProcInst:
+			if t.Target == "xml" && before > 0 {
+				return nil, errors.New("it has an XML declaration in the middle")
+			}
 		case xml.Directive:
 			return nil, errors.New("it has a document type")
 		}

@@ -16,7 +16,7 @@ func TestParseXML(t *testing.T) {
 		`<x:a/>`: false, `<a x:k="v"/>`: false, `<x:a xmlns:x=""/>`: false, `<x:a xmlns:x="u"></a>`: false, `<:a/>`: false,
 		`<x:a:b xmlns:x="u"/>`: false, `<x:1 xmlns:x="u"/>`: false, `<a><b xmlns:x="u"/><x:c/></a>`: false,
 		`<!DOCTYPE a><a/>`: false, `<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`: false, `<a>&b;</a>`: false, "<a>\xff</a>": false,
-		"<a>\x00</a>": false, `<?xml version="1.0" encoding="koi8-r"?><a/>`: false, `<a k="1" `: false, `<a`: false,
+		"<a>\x00</a>": false, `<?xml version="1.0" encoding="koi8-r"?><a/>`: false, `<a k="1" `: false, `<a><?xml version="1.0"?></a>`: false, `<a><?pi x?></a>`: true, `<a`: false,
 		strings.Repeat("<a>", 300) + strings.Repeat("</a>", 300):                false,
 		"<a>" + strings.Repeat("<b/>", maxXMLElements) + "</a>":                 false,
 		"<a>" + strings.Repeat(`<b xmlns:x="u"/>`, maxXMLNamespaces+1) + "</a>": false,
