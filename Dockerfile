@@ -1,5 +1,5 @@
 # Build: docker build -t ocidav .
-# Run:   docker run -p 8080:8080 -v ocidav-data:/data -v ocidav-cache:/cache ocidav
+# Run:   docker run -p 127.0.0.1:8080:8080 -v ocidav-data:/data -v ocidav-cache:/cache ocidav
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./

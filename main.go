@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"path"
@@ -39,14 +41,16 @@ var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
 
 const (
 	pingTimeout       = 15 * time.Second
-	drainTimeout      = 30 * time.Second // for requests that run when SIGTERM comes
 	readHeaderTimeout = 30 * time.Second
 	idleTimeout       = 5 * time.Minute
 )
 
+// drainTimeout is for requests that run when SIGTERM comes.
+var drainTimeout = 30 * time.Second // changed by tests only
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal kills
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
@@ -131,6 +135,11 @@ func serveFlags() []cli.Flag {
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
 		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
 		prefixFlag(),
+		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
+		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-Host and X-Forwarded-Prefix are believed"),
+		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
+			Usage: "`BYTES` that clients are told are free"},
+		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
 		text("registry-config", "", "docker configuration `FILE` with credentials; none: docker's own place"),
 		text("registry-username", "", "`USER` at the registry"),
@@ -160,6 +169,10 @@ func defaultDir(variable string, under ...string) string {
 // config is the command line, checked.
 type config struct {
 	listen, prefix      string
+	publicURL           *url.URL
+	trusted             []netip.Prefix
+	quota               int64 // negative: not told
+	junk                davfs.Junk
 	readOnly            bool
 	host, root          string // of the registry; no host is the embedded one
 	plainHTTP           bool
@@ -184,7 +197,11 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	for _, flag := range []string{"listen", "registry-listen"} {
 		if address := c.String(flag); address != "" {
-			if _, _, err := net.SplitHostPort(address); err != nil {
+			_, port, err := net.SplitHostPort(address)
+			if err == nil {
+				_, err = net.LookupPort("tcp", port)
+			}
+			if err != nil {
 				return cfg, usage("--%s %s: %v", flag, address, err)
 			}
 		}
@@ -202,8 +219,25 @@ func newConfig(c *cli.Context) (config, error) {
 	case cfg.cacheDir == "":
 		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
 	}
+	if err := cfg.setOrigin(c.String("public-url"), c.String("trusted-proxies")); err != nil {
+		return cfg, err
+	}
+	cfg.quota = -1
+	if c.IsSet("quota") {
+		cfg.quota = c.Generic("quota").(*byteSize).bytes()
+	}
+	switch cfg.junk = davfs.Junk(c.String("junk")); cfg.junk {
+	case davfs.JunkMemory, davfs.JunkStore, davfs.JunkReject:
+	default:
+		return cfg, usage("--junk %s: want memory, store or reject", cfg.junk)
+	}
 	ref := c.String("registry")
 	if ref == "" {
+		for _, flag := range []string{"registry-config", "registry-username", "registry-password-file"} {
+			if c.String(flag) != "" {
+				return cfg, usage("--%s goes with --registry: the embedded registry asks for no credentials", flag)
+			}
+		}
 		if cfg.data == "" {
 			return cfg, usage("--data: there is no home directory to put it in, name one")
 		}
@@ -218,6 +252,31 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	cfg.credential, err = newCredential(cfg.host, c.String("registry-username"), c.String("registry-password-file"), c.String("registry-config"))
 	return cfg, err
+}
+
+// setOrigin takes over how clients reach the drive through a proxy.
+func (c *config) setOrigin(public, trusted string) error {
+	if public != "" {
+		u, err := url.Parse(public)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return usage("--public-url %s: want http(s)://host[:port][/path]", public)
+		}
+		c.publicURL = u
+	}
+	for one := range strings.SplitSeq(trusted, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(one)
+		if a, e := netip.ParseAddr(one); e == nil {
+			network, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return usage("--trusted-proxies %s: want addresses like 10.0.0.7 or networks like 10.0.0.0/8", one)
+		}
+		c.trusted = append(c.trusted, network.Masked())
+	}
+	return nil
 }
 
 // newCredential says how to log in at host: as user with the password in a file, or as docker's configuration says,
@@ -275,7 +334,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 		}
 		defer reg.Close()
 		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
-		freshness = math.MaxInt64 // it tells of every change
+		freshness = ocifs.Told
 	}
 	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
 	if err != nil {
@@ -287,7 +346,10 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	drive := &davfs.Handler{Tree: tree, Prefix: cfg.prefix, ReadOnly: cfg.readOnly, Log: log}
+	drive := &davfs.Handler{
+		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
+		ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
+	}
 
 	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -295,7 +357,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 		return err
 	}
 	var servers servers
-	defer func() { err = errors.Join(err, servers.drain()) }()
+	defer func() { servers.drain(log) }()
 	if reg == nil {
 		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
 	} else {
@@ -323,6 +385,27 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 	case err := <-servers.failed():
 		return err
 	}
+}
+
+// lockFile is the drive's own, whichever others use the cache directory.
+func (c config) lockFile() string {
+	root := c.reference()
+	if c.host == "" {
+		root, _ = filepath.Abs(c.data) // it is only a name
+	}
+	sum := sha256.Sum256([]byte(root))
+	return filepath.Join(c.cacheDir, fmt.Sprintf("locks-%x.jsonl", sum[:8]))
+}
+
+// space says what to tell clients of the room that there is; nil for nothing.
+func (c config) space(reg *embedded.Registry) func(context.Context) (available, used int64) {
+	switch {
+	case c.quota >= 0:
+		return func(context.Context) (available, used int64) { return c.quota, -1 }
+	case reg != nil:
+		return func(context.Context) (available, used int64) { return reg.Space() }
+	}
+	return nil
 }
 
 func (c config) reference() string {
@@ -382,28 +465,34 @@ func (s *servers) failed() chan error {
 	return s.errs
 }
 
-// drain ends the servers, the drive first: what runs has drainTimeout to finish, then connections are cut.
-func (s *servers) drain() error {
+// drain ends the servers, the drive first: what runs has drainTimeout to finish, then connections are cut. That costs
+// nothing that was acknowledged.
+func (s *servers) drain(log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	for i := len(s.list) - 1; i >= 0; i-- {
 		if err := s.list[i].Shutdown(ctx); err != nil {
+			log.Warn("requests were cut", "after", drainTimeout, "err", err)
 			s.list[i].Close()
-			return fmt.Errorf("requests were cut after %s: %w", drainTimeout, err)
 		}
 	}
-	return nil
 }
 
-// health asks the drive on this machine that listens on the port of address.
+// health asks the drive on this machine that listens on address, all addresses of the machine being those of loopback.
 func health(ctx context.Context, address, prefix string) error {
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return usage("--listen %s: %v", address, err)
 	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "127.0.0.1"
+		if a.Is6() {
+			host = "::1"
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	url := "http://" + net.JoinHostPort("127.0.0.1", port) + path.Clean("/"+prefix)
+	url := "http://" + net.JoinHostPort(host, port) + path.Clean("/"+prefix)
 	req, err := http.NewRequestWithContext(ctx, http.MethodOptions, url, nil)
 	if err != nil {
 		return err

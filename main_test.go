@@ -193,6 +193,36 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainEnds: a request that does not come to its end is cut, and that is no failure.
+func TestDrainEnds(t *testing.T) {
+	defer func(d time.Duration) { drainTimeout = d }(drainTimeout)
+	drainTimeout = 100 * time.Millisecond
+	p := start(t)
+	body, writer := io.Pipe()
+	defer writer.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.url(t)+"endless.txt", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		done <- err
+	}()
+	if _, err := io.WriteString(writer, "begin"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // the server reads it
+	if code := p.end(); code != 0 || !strings.Contains(p.stderr.String(), "requests were cut") {
+		t.Errorf("exit %d: %s", code, p.stderr.String())
+	}
+	writer.Close()
+	<-done
+}
+
 func TestReadOnly(t *testing.T) {
 	p := start(t, "--read-only")
 	if code, _ := request(t, http.MethodPut, p.url(t)+"a.txt", "hello"); code != http.StatusForbidden {
@@ -249,7 +279,12 @@ func TestRefusals(t *testing.T) {
 	}{
 		{[]string{"--listne", "x"}, 2, "listne"},
 		{[]string{"--listen", "8080"}, 2, "--listen 8080"},
+		{[]string{"--listen", "127.0.0.1:99999"}, 2, "--listen 127.0.0.1:99999"},
 		{[]string{"--registry-listen", "x"}, 2, "--registry-listen"},
+		{[]string{"--registry-username", "me"}, 2, "--registry-username"},
+		{[]string{"--registry-config", file}, 2, "--registry-config"},
+		{[]string{"--registry", "ftp://registry.example.com/x"}, 2, "ftp"},
+		{[]string{"--registry", "registry.example.com:port/x"}, 2, "port"},
 		{[]string{"--cache-size", "many"}, 2, "many"},
 		{[]string{"--cache-size", "-1"}, 2, "-1"},
 		{[]string{"--part-size", "10"}, 2, "--part-size"},
@@ -257,6 +292,13 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--freshness", "-1s"}, 2, "--freshness"},
 		{[]string{"--log-level", "loud"}, 2, "--log-level loud"},
 		{[]string{"--log-format", "xml"}, 2, "--log-format xml"},
+		{[]string{"--public-url", "drive.example.com"}, 2, "--public-url"},
+		{[]string{"--public-url", "ftp://drive.example.com/"}, 2, "--public-url"},
+		{[]string{"--public-url", "https://drive.example.com/?x"}, 2, "--public-url"},
+		{[]string{"--trusted-proxies", "10.0.0.1,proxy"}, 2, "--trusted-proxies proxy"},
+		{[]string{"--trusted-proxies", "10.0.0.0/40"}, 2, "--trusted-proxies"},
+		{[]string{"--quota", "all"}, 2, "all"},
+		{[]string{"--junk", "burn"}, 2, "--junk burn"},
 		{[]string{"extra"}, 2, "extra"},
 		{[]string{"--registry", "http://"}, 2, "--registry"},
 		{[]string{"--registry", "localhost:5000/UPPER"}, 2, "UPPER"},
@@ -288,6 +330,60 @@ func TestRefusals(t *testing.T) {
 		case <-time.After(30 * time.Second):
 			t.Errorf("%q: does not end", c.args)
 		}
+	}
+}
+
+// TestLocksSurviveARestart of the program, and belong to its drive alone.
+func TestLocksSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"--data", filepath.Join(dir, "data"), "--cache-dir", filepath.Join(dir, "cache")}
+	lock := `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
+	first := start(t, args...)
+	if code, got := request(t, "LOCK", first.url(t)+"a.txt", lock); code != http.StatusCreated {
+		t.Errorf("LOCK: %d %s", code, got)
+	}
+	first.end()
+	second := start(t, args...)
+	if code, _ := request(t, http.MethodPut, second.url(t)+"a.txt", "x"); code != http.StatusLocked {
+		t.Errorf("PUT after a restart: %d, want 423", code)
+	}
+	second.end()
+	other := start(t, "--data", filepath.Join(dir, "other"), "--cache-dir", filepath.Join(dir, "cache"))
+	if code, _ := request(t, http.MethodPut, other.url(t)+"a.txt", "x"); code != http.StatusCreated {
+		t.Errorf("PUT on another drive with the same cache: %d, want 201", code)
+	}
+}
+
+// TestPresentation: what the flags tell clients of the drive.
+func TestPresentation(t *testing.T) {
+	const ask = `<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/><D:quota-used-bytes/></D:prop></D:propfind>`
+	propfind := func(p *program) string {
+		req, err := http.NewRequestWithContext(t.Context(), "PROPFIND", p.url(t), strings.NewReader(ask))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Depth", "0")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	p := start(t)
+	if got := propfind(p); !regexp.MustCompile(`<D:quota-available-bytes>[1-9]\d+<.*<D:quota-used-bytes>[1-9]\d+<`).MatchString(got) {
+		t.Errorf("the disk's space is not told: %s", got)
+	}
+	p = start(t, "--quota", "1MiB", "--public-url", "https://drive.example.com/team", "--junk", "reject")
+	if got := propfind(p); !strings.Contains(got, ">1048576<") || !strings.Contains(got, "<D:href>/team/</D:href>") {
+		t.Errorf("quota and public URL: %s", got)
+	}
+	if code, got := request(t, http.MethodPut, p.url(t)+".DS_Store", "x"); code != http.StatusForbidden {
+		t.Errorf("PUT of .DS_Store: %d %s", code, got)
 	}
 }
 

@@ -35,7 +35,7 @@
 //
 // A blob is written beside its place, synced and renamed into it; manifests, links and tags likewise, with a sync of
 // the directory after the rename. A kill of the process at any moment loses nothing that was acknowledged and leaves
-// nothing torn. It can leave: upload directories (removed after a week), *.tmp files, and a tag whose link was not
+// nothing torn. It can leave: upload directories (removed after a day), *.tmp files, and a tag whose link was not
 // yet written, which is listed but absent when asked for. A power loss can cost, besides, the directory entry of a
 // blob that was acknowledged within the last seconds: its new parent directory is not synced by the registry. The
 // manifest is then there and its content is not, which reads as a failure and never as an empty file.

@@ -5,6 +5,9 @@ package embedded
 import (
 	"errors"
 	"net/http"
+	"os"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Registry has no values in a binary that was built with the tag noembed.
@@ -25,6 +28,12 @@ func (r *Registry) Transport() http.RoundTripper { return closedTransport{} }
 
 // Host is the constant of the same name.
 func (r *Registry) Host() string { return Host }
+
+// OpenBlob has none.
+func (r *Registry) OpenBlob(digest.Digest) (*os.File, error) { return nil, errClosed }
+
+// Space knows nothing.
+func (r *Registry) Space() (available, used int64) { return -1, -1 }
 
 // Close does nothing.
 func (r *Registry) Close() error { return nil }

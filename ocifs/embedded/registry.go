@@ -26,6 +26,7 @@ const (
 type Registry struct {
 	app     http.Handler
 	stop    func() error // of the app
+	path    string       // of the directory
 	lock    io.Closer    // of the directory
 	journal *journal
 	changed func(repository, reference string)
@@ -49,7 +50,7 @@ func Open(dir string, o Options) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{lock: d.lock, journal: takeJournal(o.Log), changed: o.Changed, idle: make(chan struct{})}
+	r := &Registry{path: d.path, lock: d.lock, journal: takeJournal(o.Log), changed: o.Changed, idle: make(chan struct{})}
 	r.closing, r.close = context.WithCancelCause(context.Background())
 	app, err := newApp(r.journal.context(r.closing), d)
 	if err != nil {
