@@ -3,8 +3,9 @@
 //
 // # What is covered
 //
-//   - Clients: litmus, cadaver, rclone and davfs2 as programs; what they do not send is sent by net/http and, where a
-//     request is broken on purpose, by plain TCP.
+//   - Clients: litmus, cadaver, rclone, GNOME's gio, and davfs2 and rclone mounted, with cp, rsync, git and the ways in
+//     which editors save in them, as programs; what they do not send is sent by net/http and, where a request is broken
+//     on purpose, by plain TCP.
 //   - Registries: the embedded one, and Debian's docker-registry 2.8 with deletion enabled and disabled, which are the
 //     three ways to remove a tag. Most tests run on each of them; see eachBackend.
 //   - Faults: uploads that break off, kill -9 of the server at random moments, a proxy before the registry that answers
@@ -15,9 +16,10 @@
 //
 // # Tools
 //
-// litmus, cadaver, rclone, docker-registry, davfs2's mount.davfs and mount are the Debian packages of those names. A
-// test whose tool is missing is skipped, so that go test ./... passes on any machine with Go; what needs no tool always
-// runs, and -short keeps it brief. With
+// litmus, cadaver, rclone, docker-registry, davfs2's mount.davfs, mount, git, rsync, fuse3's fusermount3, and for gio
+// libglib2.0-bin, gvfs-backends and dbus are Debian packages; .ci/run installs them. A test whose tool is missing is
+// skipped, so that go test ./... passes on any machine with Go; what needs no tool always runs, and -short keeps it
+// brief. With
 //
 //	OCIDAV_INTEGRATION=required
 //

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// rclone runs one command against the drive, which it knows as dav:, and gives what it says.
+// rclone runs one command against the drive and gives what it says. It knows the drive as dav:, a server of which it
+// expects nothing special, and as oc:, one that keeps times and checksums as ownCloud does.
 func rclone(t testing.TB, d *drive, args ...string) string {
 	t.Helper()
 	out, err := runRclone(t.Context(), need(t, "rclone"), d, args...)
@@ -24,13 +25,22 @@ func rclone(t testing.TB, d *drive, args ...string) string {
 	return out
 }
 
+func rcloneEnvironment(d *drive) []string {
+	return environment(d.home, "RCLONE_CONFIG=/dev/null",
+		"RCLONE_CONFIG_DAV_TYPE=webdav", "RCLONE_CONFIG_DAV_URL="+d.url, "RCLONE_CONFIG_DAV_VENDOR=other",
+		"RCLONE_CONFIG_OC_TYPE=webdav", "RCLONE_CONFIG_OC_URL="+d.url, "RCLONE_CONFIG_OC_VENDOR=owncloud")
+}
+
 func runRclone(ctx context.Context, program string, d *drive, args ...string) (string, error) {
+	return runRcloneInput(ctx, program, d, "", args...)
+}
+
+func runRcloneInput(ctx context.Context, program string, d *drive, input string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	// One try: a command that only succeeds when it is repeated is a fault of ours.
 	cmd := exec.CommandContext(ctx, program, append(args, "--retries", "1", "--stats", "0")...)
-	cmd.Env = environment(d.home, "RCLONE_CONFIG=/dev/null", "RCLONE_CONFIG_DAV_TYPE=webdav",
-		"RCLONE_CONFIG_DAV_URL="+d.url, "RCLONE_CONFIG_DAV_VENDOR=other")
+	cmd.Env, cmd.Stdin = rcloneEnvironment(d), strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("rclone %s: %v\n%s", strings.Join(args, " "), err, tail(string(out), 20))
