@@ -61,6 +61,9 @@ func (h *Handler) options(w http.ResponseWriter, allow []string) {
 		class = "1"
 	}
 	w.Header().Set("DAV", class)
+	if !h.ReadOnly {
+		w.Header().Add("DAV", "<http://apache.org/dav/propset/fs/1>") // the property executable, kept like any other
+	}
 	w.Header().Set("MS-Author-Via", "DAV") // Windows asks FrontPage's protocol without it
 	h.setAllow(w.Header(), allow)
 	w.Header().Set("Content-Length", "0")

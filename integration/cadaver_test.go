@@ -241,5 +241,7 @@ quit
 			"Value of colour is: red", "no locks found")
 		d.want("/f", []byte("content\nedited\n"))
 		d.want("/h", []byte("content\n"))
+		contains(t, cadaver(t, d, dir, "chexec + f\nls\nchexec - f\nls\nquit\n"), "isexecutable `f': succeeded", "*f ",
+			"isexecutable `f': succeeded")
 	})
 }
