@@ -108,7 +108,7 @@ func TestRequirements(t *testing.T) {
 		{"compact allprop", tests{TestEntriesForWindows}},
 		{"names", tests{TestNamesAreRefused, TestHrefs}},
 		{"spellings of a name", tests{TestLocksOfSpellings}},
-		{"junk", tests{}},
+		{"junk", tests{TestJunkPolicies, TestWhatIsJunk, TestRejectedJunk, TestFinder, TestNeverIndex, TestJunkBounds}},
 		{"one log line", tests{TestOneLogLinePerRequest}},
 		{"prefix and public URL", tests{TestPrefixEndsAtSlash, TestPublicURL}},
 		{"rules on clean names", tests{TestNamesAreRefused, TestLocked, TestDestination}},

@@ -148,6 +148,9 @@ func junkAttempt(t *testing.T, a junkRequest, n int, once bool, failure error, c
 	if w.Code < 400 && int(calls.Load()) <= n {
 		return false
 	}
+	if a.method == "DELETE" && once && w.Code == http.StatusNoContent {
+		return true // only the question has failed, and the tree has removed all the same
+	}
 	if w.Code != code {
 		t.Errorf("status %d, want %d: %s", w.Code, code, w.Body)
 	}

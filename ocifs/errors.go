@@ -106,6 +106,12 @@ func classOfResponse(resp *errcode.ErrorResponse) string {
 	return classUnavailable
 }
 
+// isLost says whether the registry has a tag and cannot say of what: its own 500, in its own words. A registry that was
+// killed while it wrote a tag is left so, and stays so (distribution 2.8: an empty link).
+func isLost(err error) bool {
+	return status(err) == http.StatusInternalServerError && hasCode(err, "UNKNOWN")
+}
+
 // hasCode says whether the registry answered with that error code of the specification, whatever the status: registries
 // agree on codes more than on statuses.
 func hasCode(err error, codes ...string) bool {

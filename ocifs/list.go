@@ -38,6 +38,11 @@ type listing struct {
 
 // list reads the repository of the directory dir, whether or not dir has a marker.
 func (f *FS) list(ctx context.Context, dir string) (listing, error) {
+	return f.listTo(ctx, dir, func(error) bool { return false })
+}
+
+// listTo is list where a tag may be unreadable for some reasons: it then counts as somebody else's.
+func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (listing, error) {
 	repo, err := f.layout.repository(dir)
 	if err != nil {
 		return listing{}, err
@@ -55,6 +60,10 @@ func (f *FS) list(ctx context.Context, dir string) (listing, error) {
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
 		// tombstone reads as nothing.
 		found[i], err = f.tag(ctx, repo, tag)
+		if err != nil && spared(err) {
+			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
+			found[i], err = &info{}, nil
+		}
 		return err
 	})
 	if err != nil {

@@ -82,7 +82,9 @@
 //
 // A tag is deleted by DELETE if the registry has that; else a tombstone is put on it and deleted by its digest; else
 // the tombstone stays. The first way that works is remembered; whether a tag is really gone after DELETE is looked at
-// once. The manifest's own digest is never deleted, and blobs never: somebody's tag may share them. remove.go
+// once. The manifest's own digest is never deleted, and blobs never: somebody's tag may share them. A tag that the registry
+// lists and cannot read, its own crash having damaged it, keeps its directory from being listed; it can be removed by its
+// name, which the log tells. remove.go, write.go
 //
 // # Uploads
 //

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -303,6 +305,9 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 	}
 	defer unlock()
 	s, err := f.look(ctx, p, f.last(check))
+	if err != nil && isLost(err) {
+		s, err = f.lost(ctx, p, err)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -315,6 +320,24 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 		return err
 	}
 	return f.remove(ctx, p, s)
+}
+
+// lost is the state of a name whose tag the registry has and cannot read. It is taken for a file of ours, so that it can
+// be removed: nothing else would make its directory readable again. failure is given back where that is not so.
+func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
+	if _, i, err := f.lookup(ctx, path.Dir(p.name)); err != nil || !i.IsDir() {
+		return state{}, failure
+	}
+	if i, err := f.askTag(ctx, p.repo, p.marker); err != nil || i != nil {
+		return state{}, failure
+	}
+	f.lists.forget(reference{repo: p.repo})
+	tags, err := f.listTags(ctx, p.repo)
+	if err != nil || !slices.Contains(tags, p.file) {
+		return state{}, failure
+	}
+	f.log.Warn("a tag that cannot be read is removed", "repository", p.repo, "tag", p.file, "error", failure)
+	return state{file: &info{name: p.base, repo: p.repo, artifact: artifact{kind: kindFile, name: p.base}}}, nil
 }
 
 // remove takes away what s says is at p. The caller holds the lock of p.
@@ -346,7 +369,7 @@ func (f *FS) clearBehind(ctx context.Context, dir string) {
 // clearOrphans clears the place where a directory is about to be made. Its marker is asked for once more before
 // anything goes: another server may have made it in between.
 func (f *FS) clearOrphans(ctx context.Context, p place) error {
-	l, err := f.list(ctx, p.name)
+	l, err := f.listTo(ctx, p.name, isLost)
 	if err != nil || len(l.ours) == 0 {
 		return err
 	}
@@ -365,7 +388,7 @@ func existing(i *info, name string) error {
 
 // clear removes all that ocidav has written in the place of dir, from the bottom up. What others pushed stays.
 func (f *FS) clear(ctx context.Context, dir string) error {
-	l, err := f.list(ctx, dir)
+	l, err := f.listTo(ctx, dir, isLost)
 	if err != nil {
 		return err
 	}
