@@ -67,6 +67,13 @@ func (a *answer) writeHeaderLocked(status int) {
 	}
 }
 
+// answered says whether the handler has begun its answer.
+func (a *answer) answered() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status != 0
+}
+
 // bodiless tells of an answer that has no body, whatever the handler writes.
 func (a *answer) bodiless() bool {
 	return a.method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified

@@ -71,6 +71,9 @@ func (t *transport) serve(a *answer, req *http.Request, body *requestBody) {
 				t.panicked(p, debug.Stack())
 			}
 		}
+		if failure == nil && !a.answered() {
+			failure = req.Context().Err() // it gave up because of that: no answer is not an implicit 200
+		}
 		a.finish(failure, body.failure())
 	}()
 	t.handler.ServeHTTP(a, req)
