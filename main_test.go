@@ -95,6 +95,7 @@ func request(t *testing.T, method, url, body string) (status int, got string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+	req.Header.Set("Depth", "0") // for PROPFIND
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -358,21 +359,8 @@ func TestLocksSurviveARestart(t *testing.T) {
 func TestPresentation(t *testing.T) {
 	const ask = `<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/><D:quota-used-bytes/></D:prop></D:propfind>`
 	propfind := func(p *program) string {
-		req, err := http.NewRequestWithContext(t.Context(), "PROPFIND", p.url(t), strings.NewReader(ask))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Depth", "0")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+		_, got := request(t, "PROPFIND", p.url(t), ask)
+		return got
 	}
 	p := start(t)
 	if got := propfind(p); !regexp.MustCompile(`<D:quota-available-bytes>[1-9]\d+<.*<D:quota-used-bytes>[1-9]\d+<`).MatchString(got) {

@@ -126,11 +126,7 @@ func (f *FS) survey(ctx context.Context, src, dst string, move bool) error {
 			return err
 		}
 	}
-	l, err := f.list(ctx, src)
-	if err != nil {
-		return err
-	}
-	there, err := f.list(ctx, dst)
+	l, there, err := f.listBoth(ctx, src, dst)
 	if err != nil {
 		return err
 	}
@@ -152,6 +148,14 @@ func (f *FS) survey(ctx context.Context, src, dst string, move bool) error {
 		}
 	}
 	return nil
+}
+
+func (f *FS) listBoth(ctx context.Context, src, dst string) (l, there listing, err error) {
+	if l, err = f.list(ctx, src); err != nil {
+		return l, there, err
+	}
+	there, err = f.list(ctx, dst)
+	return l, there, err
 }
 
 // copyTree copies the directory i at src to the place to, where no directory is: what is left there of an earlier one
@@ -204,11 +208,7 @@ func (f *FS) copyMembers(ctx context.Context, l listing, i *info, src string, to
 // there, each in one step. prune then takes away what does not belong. So nothing is gone before all that comes is there,
 // and whatever ends it, to holds members of both, each whole, and src is as it was.
 func (f *FS) merge(ctx context.Context, i *info, src string, to place) (*info, error) {
-	l, err := f.list(ctx, src)
-	if err != nil {
-		return nil, err
-	}
-	there, err := f.list(ctx, to.name)
+	l, there, err := f.listBoth(ctx, src, to.name)
 	if err != nil {
 		return nil, err
 	}
@@ -225,11 +225,7 @@ func (f *FS) merge(ctx context.Context, i *info, src string, to place) (*info, e
 
 // prune takes away from the directory dst what the directory src does not have.
 func (f *FS) prune(ctx context.Context, src, dst string) error {
-	l, err := f.list(ctx, src)
-	if err != nil {
-		return err
-	}
-	there, err := f.list(ctx, dst)
+	l, there, err := f.listBoth(ctx, src, dst)
 	if err != nil {
 		return err
 	}
