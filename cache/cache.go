@@ -54,37 +54,50 @@ type Blob = interface {
 	io.ReadSeekCloser
 }
 
-// A Fetch opens a blob's bytes from offset to the end at the registry.
-type Fetch = func(ctx context.Context, offset int64) (io.ReadCloser, error)
+// Source is where a blob comes from.
+type Source = struct {
+	// Local opens the blob where it lies on this machine; a nil function or a nil file: it does not. The file is the
+	// caller's to close.
+	Local func(ctx context.Context) (*os.File, error)
+	// Fetch opens the bytes [from, to) at the registry. The body begins at start: at from, or at 0 from a registry that
+	// knows no ranges, and then ends with the blob.
+	Fetch func(ctx context.Context, from, to int64) (body io.ReadCloser, start int64, err error)
+}
 
 // Stats counts what happened since New.
 type Stats struct {
-	Hits, Misses, Evicted int64 // blobs
-	Bytes                 int64 // on the disk
-	InFlight              int   // blobs that are being fetched into it
+	Hits, Misses int64 // opened blobs that were whole on the disk, and others; not those of a local source
+	Evicted      int64 // blobs
+	Fetched      int64 // bytes from the registry, of what is kept
+	Bytes        int64 // on the disk, also those that are reserved for what is on its way
+	InFlight     int   // requests at the registry that fill the cache
 }
 
 // A Cache is safe for concurrent use.
 type Cache struct {
-	store    *store
-	small    group[[]byte]
-	verified group[struct{}] // large blobs that are being hashed
-	log      complaints
+	store   *store
+	small   group[[]byte]
+	hashing group[struct{}] // large blobs without a map
+	log     complaints
+	slots   *slots
+	checks  chan struct{} // of the one that checks a blob in the background
 
-	mu      sync.Mutex
-	flights map[digest.Digest]*flight
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	hits, misses atomic.Int64
+	hits, misses, fetched, inFlight atomic.Int64
 }
 
-// New opens the cache in o.Dir. An error means that the directory cannot be used.
+// New opens the cache in o.Dir. An error means that the directory cannot be used. One that another process uses, or that
+// may not be written, is left alone, and nothing is kept.
 func New(o Options) (*Cache, error) {
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{flights: map[digest.Digest]*flight{}, log: complaints{log: log}}
+	c := &Cache{log: complaints{log: log}, slots: newSlots(maxFetches), checks: make(chan struct{}, 1)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
 	if c.store, err = openStore(o.Dir, o.MaxBytes, &c.log); err != nil {
 		return nil, fmt.Errorf("cache directory: %w", err)
@@ -92,53 +105,92 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Open opens the blob desc, from the disk or else by fetch. The error is fetch's, or says what is wrong with desc;
-// where it can it comes with the first read.
-func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, fetch Fetch) (Blob, error) {
+// Open opens the blob desc, from src's local file, from the disk, or else by src's fetch. The error is src's, or says
+// what is wrong with desc; where it can it comes with the first read. The blob may have a method File() *os.File: a
+// descriptor of its own on the whole content, which the caller may seek and hand to the kernel while the blob is open,
+// nil while that cannot be trusted.
+func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
 	if err := check(desc); err != nil {
 		return nil, err
 	}
-	if desc.Size <= smallBytes {
-		return c.openSmall(ctx, desc, fetch)
+	if src.Local != nil {
+		if file := c.openLocal(ctx, desc, src); file != nil {
+			return &blob{ctx: ctx, cache: c, desc: desc, file: file}, nil
+		}
 	}
-	b := &blob{ctx: ctx, cache: c, desc: desc, fetch: fetch}
-	var err error
-	if b.file, err = c.openVerified(ctx, desc); err != nil {
-		return nil, err
+	if isSmall(desc) {
+		return c.openSmall(ctx, desc, src)
 	}
-	if b.file != nil {
-		c.hits.Add(1)
-	} else {
+	return c.openLarge(ctx, desc, src)
+}
+
+// openLocal opens the local source; nil if it does not have the blob.
+func (c *Cache) openLocal(ctx context.Context, desc ocispec.Descriptor, src Source) *os.File {
+	file, err := src.Local(ctx)
+	if file == nil && err == nil {
+		return nil
+	}
+	if err == nil {
+		var i os.FileInfo
+		if i, err = file.Stat(); err == nil && i.Size() == desc.Size && i.Mode().IsRegular() {
+			return file
+		}
+		file.Close()
+		if err == nil {
+			err = errors.New("it has another size")
+		}
+	}
+	c.log.warn("a local blob cannot be used, it is fetched", desc.Digest, err)
+	return nil
+}
+
+func (c *Cache) openLarge(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
+	b := &blob{ctx: ctx, cache: c, desc: desc, src: src}
+	for range 2 { // what cannot be used is thrown away, and begun anew
+		e := c.store.pinLarge(c, desc)
+		if e == nil {
+			break
+		}
+		err := e.content.enter(ctx)
+		if err == nil {
+			b.content = e.content
+			break
+		}
+		c.store.unpin(e)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		c.log.warn("a cached blob is damaged, it is fetched again", desc.Digest, err)
+		c.store.drop(e)
+	}
+	if b.content == nil {
 		c.misses.Add(1)
+		return b, nil
 	}
+	b.content.arrive(b)
 	return b, nil
 }
 
-// openVerified opens a blob on the disk, and hashes it if that has not been done since New; nil if there is none or it
-// is damaged. The error is the context's.
-func (c *Cache) openVerified(ctx context.Context, desc ocispec.Descriptor) (*os.File, error) {
-	file, verified := c.store.open(desc)
-	if file == nil || verified {
-		return file, nil
+// arrive counts an open blob, and sees to it that it can be trusted soon.
+func (c *content) arrive(b *blob) {
+	c.mu.Lock()
+	b.wrong = c.wrong
+	whole, trusted := c.verified && c.absent == 0, c.trustedLocked()
+	if whole && !trusted && c.cache.ctx.Err() == nil && !c.resting {
+		c.resting = true
+		c.users++
+		c.cache.store.pinAgain(c.entry)
+		c.cache.running.Go(c.checkRest)
 	}
-	_, err := c.verified.do(ctx, desc.Digest, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, c.store.verify(ctx, desc) // with a file of its own: the first caller may leave
-	})
-	if err == nil {
-		return file, nil
+	c.mu.Unlock()
+	if whole {
+		c.cache.hits.Add(1)
+	} else {
+		c.cache.misses.Add(1)
 	}
-	file.Close()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if trusted {
+		b.file, b.losses = c.openTrusted()
 	}
-	c.damaged(desc, err)
-	return nil, nil
-}
-
-// damaged removes a blob that is not what it should be.
-func (c *Cache) damaged(desc ocispec.Descriptor, err error) {
-	c.log.warn("a cached blob is damaged, it is fetched again", desc.Digest, err)
-	c.store.drop(desc.Digest)
 }
 
 // Add keeps a blob that is at hand, unless it is kept already; then r is not read. An error means that it was not kept.
@@ -146,15 +198,17 @@ func (c *Cache) Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) e
 	if err := check(desc); err != nil {
 		return err
 	}
-	if c.store.touch(desc) {
+	if e := c.store.pin(desc); e != nil {
+		c.store.unpin(e)
 		return nil
 	}
-	if !c.store.reserve(desc.Size) {
+	a, room := c.store.accountOf(desc), chargeOf(desc, desc.Size)
+	if !c.store.reserve(a, room) {
 		return fmt.Errorf("blob %s: %w", desc.Digest, errNoRoom)
 	}
 	err := c.store.write(desc, contextReader{ctx, r})
 	if err != nil {
-		c.store.release(desc.Size)
+		c.store.release(a, room)
 	}
 	return err
 }
@@ -162,29 +216,20 @@ func (c *Cache) Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) e
 // Stats tells what the cache has done.
 func (c *Cache) Stats() Stats {
 	s := c.store.stats()
-	s.Hits, s.Misses = c.hits.Load(), c.misses.Load()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.InFlight = len(c.flights)
+	s.Hits, s.Misses, s.Fetched, s.InFlight = c.hits.Load(), c.misses.Load(), c.fetched.Load(), int(c.inFlight.Load())
 	return s
 }
 
-// Close ends what is on its way into the cache. Blobs that are open stay readable as far as they are on the disk.
+// Close ends what is on its way into the cache and lets another process have the directory. Blobs that are open stay
+// readable; what is not on the disk they fetch without keeping it.
 func (c *Cache) Close() error {
-	c.mu.Lock()
-	for d, f := range c.flights {
-		f.cancel()
-		delete(c.flights, d)
-	}
-	c.mu.Unlock()
+	c.cancel()
 	c.running.Wait()
+	c.store.close()
 	return nil
 }
 
-var (
-	errDamaged = errors.New("the bytes do not have the digest")
-	errNoRoom  = errors.New("no room")
-)
+var errNoRoom = errors.New("no room")
 
 // check refuses what cannot be verified, and what could not be a file's name.
 func check(desc ocispec.Descriptor) error {
@@ -195,19 +240,6 @@ func check(desc ocispec.Descriptor) error {
 		return fmt.Errorf("blob %s: its size is %d", desc.Digest, desc.Size)
 	}
 	return nil
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }
 
 // complaints logs the disk's troubles, one of a kind in a minute: a full disk has the same for every blob.

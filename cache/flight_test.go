@@ -12,7 +12,7 @@ import (
 )
 
 func TestOneFetchForAll(t *testing.T) {
-	for _, size := range []int64{1000, large} {
+	for _, size := range []int64{1000, large, long} {
 		o := &origin{content: noise(size, 1), gate: make(chan struct{})}
 		c := newCache(t, t.TempDir(), 1<<30)
 		var readers sync.WaitGroup
@@ -26,13 +26,13 @@ func TestOneFetchForAll(t *testing.T) {
 		eventually(t, "all have come", func() bool { return c.Stats().Misses == 32 })
 		close(o.gate)
 		readers.Wait()
-		o.wantFetches(t, 1)
+		o.wantFetches(t, o.whole())
 	}
 }
 
 // TestLeave: a reader leaves with its context; the last one ends the fetch.
 func TestLeave(t *testing.T) {
-	for _, size := range []int64{1000, large} {
+	for _, size := range []int64{1000, large, long} {
 		o := &origin{content: noise(size, 2), gate: make(chan struct{})}
 		c := newCache(t, t.TempDir(), 1<<30)
 		stay, leaveLast := context.WithCancel(t.Context())
@@ -44,7 +44,8 @@ func TestLeave(t *testing.T) {
 				_, err := read(ctx, c, o)
 				results <- err
 			}()
-			eventually(t, "it reads", func() bool { return c.Stats().Misses > before && o.sent.Load() >= size-1 })
+			eventually(t, "it reads", func() bool { return c.Stats().Misses > before && o.sent.Load() >= min(size, blockBytes)-1 })
+			eventually(t, "it waits", func() bool { return waiting(c, o) == int(c.Stats().Misses) })
 		}
 		leave()
 		if err := <-results; !errors.Is(err, context.Canceled) {
@@ -59,9 +60,9 @@ func TestLeave(t *testing.T) {
 			t.Errorf("the last left with %v", err)
 		}
 		eventually(t, "the fetch ends", func() bool { return o.ended.Load() == 1 })
-		c.running.Wait()
-		if s := c.Stats(); s.Bytes != 0 || s.InFlight != 0 || c.store.reserved != 0 || incoming(t, c) != 0 {
-			t.Errorf("something is left: %+v, %d reserved", s, c.store.reserved)
+		quiet(t, c)
+		if s := c.Stats(); s.Bytes != 0 || s.InFlight != 0 || reserved(c) != 0 || incoming(t, c) != 0 {
+			t.Errorf("something is left: %+v, %d reserved", s, reserved(c))
 		}
 		close(o.gate)
 		mustRead(t, c, o)
@@ -72,17 +73,18 @@ func TestLeave(t *testing.T) {
 func TestWrongBytes(t *testing.T) {
 	for _, size := range []int64{1, 1000, smallBytes + 1, large} {
 		for name, maxBytes := range map[string]int64{"kept": 1 << 30, "passed through": 0} {
-			o := &origin{content: noise(size, 3), flip: true}
+			o := &origin{content: noise(size, 3)}
+			o.flip.Store(true)
 			c := newCache(t, t.TempDir(), maxBytes)
 			got, err := read(t.Context(), c, o)
 			if err == nil || errors.Is(err, io.EOF) || int64(len(got)) == size {
 				t.Errorf("%s: %d of %d bytes, error %v", name, len(got), size, err)
 			}
-			c.running.Wait()
-			if s := c.Stats(); s.Bytes != 0 || c.store.reserved != 0 || incoming(t, c) != 0 {
+			quiet(t, c)
+			if s := c.Stats(); s.Bytes != 0 || reserved(c) != 0 || incoming(t, c) != 0 {
 				t.Errorf("%s: a damaged blob is kept", name)
 			}
-			o.flip = false
+			o.flip.Store(false)
 			mustRead(t, c, o)
 		}
 	}
@@ -114,42 +116,28 @@ func TestBrokenSource(t *testing.T) {
 	}
 }
 
-// TestFarAhead: who reads the end of a long blob does not wait for its middle, and does not fetch all of it.
+// TestFarAhead: who reads the end of a long blob does not wait for its middle, and fetches one block.
 func TestFarAhead(t *testing.T) {
-	o := &origin{content: noise(2*aheadBytes+large, 7), gate: make(chan struct{})}
+	o := &origin{content: noise(huge, 7)}
 	c := newCache(t, t.TempDir(), 1<<30)
-	b, err := c.Open(t.Context(), describe(o.content), o.fetch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	got := make([]byte, 100)
-	at := int64(len(o.content) - 5000)
-	if _, err := b.ReadAt(got, at); err != nil || !bytes.Equal(got, o.content[at:at+100]) {
-		t.Fatal(err)
-	}
-	if n := c.Stats().InFlight; n != 0 {
-		t.Errorf("%d flights for a read of the end", n)
-	}
-	if _, err := b.ReadAt(got, 0); err != nil || !bytes.Equal(got, o.content[:100]) {
-		t.Fatal(err)
-	}
-	if n := c.Stats().InFlight; n != 1 {
-		t.Errorf("%d flights for a read of the start", n)
-	}
-	close(o.gate)
+	b := o.open1(t, c)
+	o.readAt(t, b, huge-5000, 100)
+	o.readAt(t, b, huge-4096, 4096)
+	o.wantAsked(t, [2]int64{9 << 20, huge})
+	o.readAt(t, b, 0, 100)
+	o.wantAsked(t, [2]int64{9 << 20, huge}, [2]int64{0, blockBytes})
 }
 
 // TestFollow: a reader has what has arrived before the rest has.
 func TestFollow(t *testing.T) {
-	o := &origin{content: noise(large, 8), gate: make(chan struct{})}
+	o := &origin{content: noise(long, 8), gate: make(chan struct{})}
 	c := newCache(t, t.TempDir(), 1<<30)
-	b, err := c.Open(t.Context(), describe(o.content), o.fetch)
+	b, err := c.Open(t.Context(), describe(o.content), o.source())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	got := make([]byte, large-tailBytes)
+	got := make([]byte, blockBytes-1)
 	if _, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, o.content[:len(got)]) {
 		t.Fatal(err)
 	}

@@ -6,29 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// smallBytes is what is read whole when it is opened: manifests and small files. Hashing that much costs less than
-// opening its file did, so that no state is needed to trust one.
-const smallBytes = 64 << 10
+// smallBytes is what is read whole when it is opened: small files, and manifests up to maxManifestBytes, which nobody
+// reads in parts. Hashing that much costs less than opening its file did, so that no state is needed to trust one.
+const (
+	smallBytes       = 64 << 10
+	maxManifestBytes = 4 << 20 // distribution-spec, "Pushing Manifests"
+)
+
+// isManifest says whether a blob is one that is read to find others.
+func isManifest(desc ocispec.Descriptor) bool {
+	switch desc.MediaType {
+	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
+		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json":
+		return desc.Size <= maxManifestBytes
+	}
+	return false
+}
+
+func isSmall(desc ocispec.Descriptor) bool { return desc.Size <= smallBytes || isManifest(desc) }
 
 // memoryBlob is a small one.
 type memoryBlob struct{ *bytes.Reader }
 
 func (memoryBlob) Close() error { return nil }
 
-func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, fetch Fetch) (Blob, error) {
+func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
 	if data, ok := c.readSmall(desc); ok {
 		c.hits.Add(1)
 		return memoryBlob{bytes.NewReader(data)}, nil
 	}
 	c.misses.Add(1)
 	data, err := c.small.do(ctx, desc.Digest, func(ctx context.Context) ([]byte, error) {
-		data, err := fetchSmall(ctx, desc, fetch)
+		data, err := c.fetchSmall(ctx, desc, src)
 		if err == nil {
 			if err := c.Add(ctx, desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errNoRoom) {
 				c.log.warn("blobs are not kept, but passed through", desc.Digest, err)
@@ -44,90 +57,45 @@ func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, fetch Fe
 
 // readSmall reads a small blob from the disk; false if it is not there, or damaged.
 func (c *Cache) readSmall(desc ocispec.Descriptor) ([]byte, bool) {
-	file, _ := c.store.open(desc)
-	if file == nil {
+	e := c.store.pin(desc)
+	if e == nil {
 		return nil, false
 	}
-	defer file.Close()
-	data := make([]byte, desc.Size)
-	_, err := io.ReadFull(file, data)
+	defer c.store.unpin(e)
+	data, err := c.store.readWhole(e, desc)
 	if err == nil && desc.Digest.Algorithm().FromBytes(data) != desc.Digest {
 		err = errDamaged
 	}
 	if err != nil {
-		c.damaged(desc, err)
+		c.log.warn("a cached blob is damaged, it is fetched again", desc.Digest, err)
+		c.store.drop(e)
 		return nil, false
 	}
 	return data, true
 }
 
-func fetchSmall(ctx context.Context, desc ocispec.Descriptor, fetch Fetch) ([]byte, error) {
-	s := newStream(ctx, desc, fetch, 0)
-	defer s.Close()
+// fetchSmall fetches a small blob. Wrong bytes are fetched once more.
+func (c *Cache) fetchSmall(ctx context.Context, desc ocispec.Descriptor, src Source) ([]byte, error) {
 	data := make([]byte, desc.Size)
-	if _, err := io.ReadFull(s, data); err != nil {
-		return nil, err
-	}
-	if desc.Digest.Algorithm().FromBytes(data) != desc.Digest {
-		return nil, fmt.Errorf("the registry sends other bytes than those of %s", desc.Digest)
-	}
-	return data, nil
-}
-
-// group lets callers that want the same at the same time have it done once. It runs apart from them, each leaves with
-// its own context, and it ends when the last has left. The zero value is ready.
-type group[T any] struct {
-	mu sync.Mutex
-	in map[digest.Digest]*call[T]
-}
-
-type call[T any] struct {
-	waiting int // guarded by the group
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when the rest is set
-	value   T
-	err     error
-}
-
-func (g *group[T]) do(ctx context.Context, key digest.Digest, f func(context.Context) (T, error)) (T, error) {
-	g.mu.Lock()
-	c, ok := g.in[key]
-	if !ok {
-		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		c = &call[T]{cancel: cancel, done: make(chan struct{})}
-		if g.in == nil {
-			g.in = map[digest.Digest]*call[T]{}
+	if len(data) > 0 {
+		if err := c.slots.take(ctx); err != nil {
+			return nil, err
 		}
-		g.in[key] = c
-		go func() {
-			c.value, c.err = f(own)
-			g.mu.Lock()
-			g.forget(key, c)
-			g.mu.Unlock()
-			cancel()
-			close(c.done)
-		}()
+		defer c.slots.give()
+		c.inFlight.Add(1)
+		defer c.inFlight.Add(-1)
 	}
-	c.waiting++
-	g.mu.Unlock()
-	select {
-	case <-c.done:
-		return c.value, c.err
-	case <-ctx.Done():
+	for range 2 {
+		s := newStream(ctx, desc, src, 0, desc.Size)
+		_, err := io.ReadFull(s, data)
+		s.Close()
+		if err != nil {
+			return nil, err
+		}
+		c.fetched.Add(desc.Size)
+		if desc.Digest.Algorithm().FromBytes(data) == desc.Digest {
+			return data, nil
+		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if c.waiting--; c.waiting == 0 {
-		g.forget(key, c) // who comes now must not join what ends
-		c.cancel()
-	}
-	var none T
-	return none, ctx.Err()
-}
-
-// forget takes c out, unless another has its place. The caller holds mu.
-func (g *group[T]) forget(key digest.Digest, c *call[T]) {
-	if g.in[key] == c {
-		delete(g.in, key)
-	}
+	return nil, fmt.Errorf("the registry sends other bytes than those of %s", desc.Digest)
 }

@@ -15,26 +15,42 @@ const (
 	breakBytes = 1 << 20
 )
 
-// stream reads a blob's bytes at the registry, from an offset to the end as the descriptor has it. It opens with the
-// first Read.
+// stream reads the bytes [offset, end) of a blob at the registry. It opens with the first Read, or with open.
 type stream struct {
-	ctx    context.Context
-	desc   ocispec.Descriptor
-	fetch  Fetch
-	offset int64 // of the next byte
-	body   io.ReadCloser
-	breaks int
-	broken int64 // offset of the last break
+	ctx         context.Context
+	desc        ocispec.Descriptor
+	src         Source
+	offset, end int64 // offset is that of the next byte
+	body        io.ReadCloser
+	breaks      int
+	broken      int64 // offset of the last break
 }
 
-func newStream(ctx context.Context, desc ocispec.Descriptor, fetch Fetch, offset int64) *stream {
-	return &stream{ctx: ctx, desc: desc, fetch: fetch, offset: offset, broken: offset}
+func newStream(ctx context.Context, desc ocispec.Descriptor, src Source, offset, end int64) *stream {
+	return &stream{ctx: ctx, desc: desc, src: src, offset: offset, end: end, broken: offset}
+}
+
+// open sends the request and says where the body begins, which is at the offset or at 0.
+func (s *stream) open() (start int64, err error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	body, start, err := s.src.Fetch(s.ctx, s.offset, s.end)
+	if err != nil {
+		return 0, err
+	}
+	if start != s.offset && start != 0 {
+		body.Close()
+		return 0, fmt.Errorf("asked for bytes from %d, the registry sends those from %d", s.offset, start)
+	}
+	s.body = body
+	return start, nil
 }
 
 func (s *stream) Read(p []byte) (int, error) {
-	p = p[:min(int64(len(p)), s.desc.Size-s.offset)]
+	p = p[:min(int64(len(p)), s.end-s.offset)]
 	if len(p) == 0 {
-		if s.offset == s.desc.Size {
+		if s.offset == s.end {
 			return 0, io.EOF
 		}
 		return 0, nil
@@ -44,9 +60,15 @@ func (s *stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if s.body == nil {
-			var err error
-			if s.body, err = s.fetch(s.ctx, s.offset); err != nil {
+			start, err := s.open()
+			if err != nil {
 				return 0, err
+			}
+			if _, err := io.CopyN(io.Discard, contextReader{s.ctx, s.body}, s.offset-start); err != nil {
+				if err := s.breakOff(err); err != nil {
+					return 0, err
+				}
+				continue
 			}
 		}
 		n, err := s.body.Read(p)
@@ -54,18 +76,26 @@ func (s *stream) Read(p []byte) (int, error) {
 		if n > 0 || err == nil {
 			return n, nil // what err was, the next Read meets again
 		}
-		s.Close()
-		if s.offset-s.broken >= breakBytes {
-			s.breaks = 0
-		}
-		s.broken = s.offset
-		if s.breaks++; s.breaks > maxBreaks {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, fmt.Errorf("the registry breaks off at byte %d of %d: %w", s.offset, s.desc.Size, err)
+		if err := s.breakOff(err); err != nil {
+			return 0, err
 		}
 	}
+}
+
+// breakOff ends a broken body. The error says that there were too many.
+func (s *stream) breakOff(err error) error {
+	s.Close()
+	if s.offset-s.broken >= breakBytes {
+		s.breaks = 0
+	}
+	s.broken = s.offset
+	if s.breaks++; s.breaks <= maxBreaks {
+		return nil
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("the registry breaks off at byte %d of %d: %w", s.offset, s.desc.Size, err)
 }
 
 // Close ends the request. A Read after it makes another.

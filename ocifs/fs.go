@@ -22,11 +22,21 @@ type Blob = interface {
 	io.ReadSeekCloser
 }
 
+// Source is where a blob comes from.
+type Source = struct {
+	// Local opens the blob where it lies on this machine; a nil function or a nil file: it does not. The file is the
+	// caller's to close.
+	Local func(ctx context.Context) (*os.File, error)
+	// Fetch opens the bytes [from, to) at the registry. The body begins at start: at from, or at 0 from a registry that
+	// knows no ranges, and then ends with the blob.
+	Fetch func(ctx context.Context, from, to int64) (body io.ReadCloser, start int64, err error)
+}
+
 // Blobs keeps content-addressed blobs near. Implementations verify what they fetch: a blob that does not fit its digest
 // is never read to its end without an error.
 type Blobs interface {
-	// Open opens a blob; fetch opens its bytes from an offset to the end at the registry.
-	Open(ctx context.Context, desc ocispec.Descriptor, fetch func(ctx context.Context, offset int64) (io.ReadCloser, error)) (Blob, error)
+	// Open opens a blob. It may have a method File() *os.File, a descriptor of its own on the whole content.
+	Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error)
 	// Add offers a blob that is at hand. An error means that it was not kept.
 	Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error
 }

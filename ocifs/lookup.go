@@ -169,13 +169,11 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	fetch := func(ctx context.Context, _, _ int64) (io.ReadCloser, int64, error) {
 		_, data, err := r.fetchManifest(ctx, t.digest.String())
-		if err != nil {
-			return nil, err
-		}
-		return io.NopCloser(bytes.NewReader(data[min(offset, int64(len(data))):])), nil
-	})
+		return io.NopCloser(bytes.NewReader(data)), 0, err
+	}
+	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), Source{Fetch: fetch})
 	if err != nil {
 		if errors.Is(err, errAbsent) {
 			return nil, errAbsent
@@ -186,8 +184,8 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 }
 
 // readBlob reads a small blob whole.
-func (f *FS) readBlob(ctx context.Context, desc ocispec.Descriptor, fetch func(context.Context, int64) (io.ReadCloser, error)) ([]byte, error) {
-	b, err := f.blobs.Open(ctx, desc, fetch)
+func (f *FS) readBlob(ctx context.Context, desc ocispec.Descriptor, src Source) ([]byte, error) {
+	b, err := f.blobs.Open(ctx, desc, src)
 	if err != nil {
 		return nil, err
 	}

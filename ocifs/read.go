@@ -128,7 +128,5 @@ func (f *FS) openBlob(ctx context.Context, repo string, desc ocispec.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	return f.blobs.Open(ctx, desc, func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-		return r.fetchBlob(ctx, desc, offset)
-	})
+	return f.blobs.Open(ctx, desc, r.source(desc))
 }

@@ -158,32 +158,36 @@ func (r repository) listTags(ctx context.Context) ([]string, error) {
 	return tags, err
 }
 
-// fetchBlob opens the bytes of a blob from offset to its end. What comes is not verified here.
-func (r repository) fetchBlob(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
+// source says where a blob of the repository comes from.
+func (r repository) source(desc ocispec.Descriptor) Source {
+	return Source{Fetch: func(ctx context.Context, from, to int64) (io.ReadCloser, int64, error) {
+		return r.fetchBlob(ctx, desc, from, to)
+	}}
+}
+
+// fetchBlob opens the bytes [from, to) of a blob. The body begins at start: at 0 if the registry has no ranges. What comes
+// is not verified here.
+func (r repository) fetchBlob(ctx context.Context, desc ocispec.Descriptor, from, to int64) (body io.ReadCloser, start int64, err error) {
 	var header http.Header
-	if offset > 0 {
-		header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", offset, desc.Size-1)}}
+	if from > 0 || to < desc.Size {
+		header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", from, to-1)}}
 	}
 	resp, err := r.do(ctx, http.MethodGet, "blobs", desc.Digest.String(), header)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	switch {
-	case resp.StatusCode == http.StatusPartialContent && offset > 0:
-		if got := resp.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", offset)) {
+	case resp.StatusCode == http.StatusPartialContent && header != nil:
+		if got := resp.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", from)) {
 			resp.Body.Close()
-			return nil, fmt.Errorf("asked for bytes from %d, the registry sends %q", offset, got)
+			return nil, 0, fmt.Errorf("asked for bytes from %d, the registry sends %q", from, got)
 		}
-		return resp.Body, nil
+		return resp.Body, from, nil
 	case resp.StatusCode == http.StatusOK: // all of it: some registries have no ranges
-		if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
-			resp.Body.Close()
-			return nil, fmt.Errorf("skip to byte %d: %w", offset, err)
-		}
-		return resp.Body, nil
+		return resp.Body, 0, nil
 	}
 	defer resp.Body.Close()
-	return nil, responseError(resp)
+	return nil, 0, responseError(resp)
 }
 
 // responseError makes of an unexpected answer the error that oras-go makes of its own.

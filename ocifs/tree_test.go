@@ -22,8 +22,8 @@ type readBlob struct{ *bytes.Reader }
 
 func (readBlob) Close() error { return nil }
 
-func (noBlobs) Open(ctx context.Context, desc ocispec.Descriptor, fetch func(context.Context, int64) (io.ReadCloser, error)) (ocifs.Blob, error) {
-	rc, err := fetch(ctx, 0)
+func (noBlobs) Open(ctx context.Context, desc ocispec.Descriptor, src ocifs.Source) (ocifs.Blob, error) {
+	rc, _, err := src.Fetch(ctx, 0, desc.Size)
 	if err != nil {
 		return nil, err
 	}

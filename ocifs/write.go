@@ -224,9 +224,7 @@ func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.readBlob(ctx, i.props, func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-		return r.fetchBlob(ctx, i.props, offset)
-	})
+	data, err := f.readBlob(ctx, i.props, r.source(i.props))
 	return data, failure(err, "read properties of %s", i.name)
 }
 
