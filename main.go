@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -326,6 +327,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 
 	var tree *ocifs.FS
 	var reg *embedded.Registry
+	var local func(digest.Digest) (*os.File, error)
 	host, plainHTTP, freshness, transport := cfg.host, cfg.plainHTTP, cfg.freshness, http.RoundTripper(ocifs.NewTransport())
 	if cfg.host == "" {
 		reg, err = embedded.Open(cfg.data, embedded.Options{Log: log, Changed: func(repo, ref string) { tree.Changed(repo, ref) }})
@@ -334,14 +336,14 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 		}
 		defer reg.Close()
 		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
-		freshness = ocifs.Told
+		local, freshness = reg.OpenBlob, ocifs.Told
 	}
 	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
 	if err != nil {
 		return err
 	}
 	tree, err = ocifs.New(ocifs.Options{
-		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize, SpoolDir: spool, Log: log,
+		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize, SpoolDir: spool, Local: local, Log: log,
 	})
 	if err != nil {
 		return usageError{err}

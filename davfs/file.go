@@ -167,8 +167,12 @@ func (f *readFile) local() (io.Reader, bool) {
 	if f.f == nil || f.pos != f.off {
 		return nil, false
 	}
-	_, ok := f.f.(syscall.Conn)
-	return f.f, ok
+	c, ok := f.f.(syscall.Conn)
+	if !ok {
+		return nil, false
+	}
+	_, err := c.SyscallConn() // a tree may have to look where the content is
+	return f.f, err == nil
 }
 
 // A putFile is a name that is about to get content. No handle shows dead properties to the engine, so that it copies none:

@@ -245,7 +245,8 @@ func TestBrokenContent(t *testing.T) {
 		{0, &treetest.Failure{Class: davfs.ClassUnavailable}, 503, ""},
 		{0, fs.ErrNotExist, 503, ""},
 		{0, &treetest.Failure{Class: davfs.ClassRateLimited}, 429, "bytes=5-"},
-		{600, &treetest.Failure{Class: davfs.ClassUnavailable}, 0, ""},
+		{600, &treetest.Failure{Class: davfs.ClassUnavailable}, 503, ""}, // nothing was sent by then
+		{40_000, &treetest.Failure{Class: davfs.ClassUnavailable}, 0, ""},
 		{500_000, &treetest.Failure{Class: davfs.ClassTimeout}, 0, ""},
 		{500_000, io.EOF, 0, ""},
 		{500_000, &treetest.Failure{Class: davfs.ClassTimeout}, 0, "bytes=1-600000"},

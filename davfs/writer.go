@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -49,15 +50,21 @@ func (g *guard) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// firstPiece is what is read before the status is settled, in bytes: a small file whole.
+const firstPiece = 32 << 10
+
+var firstPieces = sync.Pool{New: func() any { return new([firstPiece]byte) }}
+
 // ReadFrom reads a first piece before it commits to a status, so that a content that cannot be read at all still gives
 // an error. From then on it leaves the copying to net/http, with the tree's own descriptor if there is one.
 func (g *guard) ReadFrom(src io.Reader) (int64, error) {
 	var n int64
 	if !g.sent {
-		var b [512]byte
-		m, err := io.ReadFull(src, b[:])
+		buf := firstPieces.Get().(*[firstPiece]byte)
+		defer firstPieces.Put(buf)
+		m, err := io.ReadFull(src, buf[:])
 		if m > 0 {
-			w, werr := g.Write(b[:m])
+			w, werr := g.Write(buf[:m])
 			n += int64(w)
 			if werr != nil {
 				return n, werr

@@ -53,7 +53,12 @@ type Options struct {
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	Parallel  int              // requests at once for one operation; zero: 16
-	Log       *slog.Logger     // nil: discard
+
+	// Local opens a blob or manifest where the registry has it on this machine, nil for one that is not there. Nothing is
+	// kept a second time then. Nil: the registry is elsewhere.
+	Local func(d digest.Digest) (*os.File, error)
+
+	Log *slog.Logger // nil: discard
 }
 
 const (
@@ -79,6 +84,7 @@ type FS struct {
 	partSize int64
 	spoolDir string
 	parallel int
+	local    func(digest.Digest) (*os.File, error)
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
@@ -114,6 +120,7 @@ func New(o Options) (*FS, error) {
 	f := &FS{
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
 		told:         o.Freshness == Told,
+		local:        o.Local,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),

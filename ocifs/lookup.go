@@ -173,7 +173,7 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 		_, data, err := r.fetchManifest(ctx, t.digest.String())
 		return io.NopCloser(bytes.NewReader(data)), 0, err
 	}
-	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), Source{Fetch: fetch})
+	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), Source{Local: f.localFile(manifestDescriptor(t.digest, t.size)), Fetch: fetch})
 	if err != nil {
 		if errors.Is(err, errAbsent) {
 			return nil, errAbsent
@@ -199,6 +199,9 @@ func (f *FS) keepManifest(ctx context.Context, d digest.Digest, data []byte) {
 }
 
 func (f *FS) keepBlob(ctx context.Context, desc ocispec.Descriptor, r io.Reader) {
+	if f.local != nil {
+		return // it is at hand as it is
+	}
 	if err := f.blobs.Add(ctx, desc, r); err != nil {
 		f.log.Debug("blob not kept", "digest", desc.Digest, "error", err)
 	}

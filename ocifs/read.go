@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"syscall"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -94,6 +96,28 @@ func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int
 	return n, failure(err, "read blob %s of %s", l.Digest, c.info.name)
 }
 
+// SyscallConn gives the descriptor of a content that is one file on this machine, standing where c does, so that the
+// kernel can send it (net.TCPConn.ReadFrom). c must not be read after that. An error: it is no such content, or not yet.
+func (c *content) SyscallConn() (syscall.RawConn, error) {
+	if c.closed || len(c.open) != 1 || c.open[0] == nil {
+		return nil, errNoFile
+	}
+	b, ok := c.open[0].(interface{ File() *os.File })
+	if !ok {
+		return nil, errNoFile
+	}
+	file := b.File()
+	if file == nil {
+		return nil, errNoFile
+	}
+	if _, err := file.Seek(c.offset, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return file.SyscallConn()
+}
+
+var errNoFile = errors.New("the content is no file of this machine")
+
 func (c *content) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -128,5 +152,23 @@ func (f *FS) openBlob(ctx context.Context, repo string, desc ocispec.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	return f.blobs.Open(ctx, desc, r.source(desc))
+	return f.blobs.Open(ctx, desc, f.source(r, desc))
+}
+
+// source says where a blob of r comes from.
+func (f *FS) source(r repository, desc ocispec.Descriptor) Source {
+	return Source{
+		Local: f.localFile(desc),
+		Fetch: func(ctx context.Context, from, to int64) (io.ReadCloser, int64, error) {
+			return r.fetchBlob(ctx, desc, from, to)
+		},
+	}
+}
+
+// localFile is Source.Local.
+func (f *FS) localFile(desc ocispec.Descriptor) func(context.Context) (*os.File, error) {
+	if f.local == nil {
+		return nil
+	}
+	return func(context.Context) (*os.File, error) { return f.local(desc.Digest) }
 }

@@ -158,13 +158,6 @@ func (r repository) listTags(ctx context.Context) ([]string, error) {
 	return tags, err
 }
 
-// source says where a blob of the repository comes from.
-func (r repository) source(desc ocispec.Descriptor) Source {
-	return Source{Fetch: func(ctx context.Context, from, to int64) (io.ReadCloser, int64, error) {
-		return r.fetchBlob(ctx, desc, from, to)
-	}}
-}
-
 // fetchBlob opens the bytes [from, to) of a blob. The body begins at start: at 0 if the registry has no ranges. What comes
 // is not verified here.
 func (r repository) fetchBlob(ctx context.Context, desc ocispec.Descriptor, from, to int64) (body io.ReadCloser, start int64, err error) {

@@ -224,7 +224,7 @@ func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.readBlob(ctx, i.props, r.source(i.props))
+	data, err := f.readBlob(ctx, i.props, f.source(r, i.props))
 	return data, failure(err, "read properties of %s", i.name)
 }
 

@@ -139,6 +139,34 @@ func TestPushAndFetch(t *testing.T) {
 	}
 }
 
+func TestOpenBlob(t *testing.T) {
+	r := open(t, t.TempDir(), Options{})
+	data := []byte("content")
+	d, err := pushFile(t.Context(), client(t, r, "a/b"), "x", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[digest.Digest]string{blob(data).Digest: "content", d.Digest: string(manifest("x", blob(data)))} {
+		f, err := r.OpenBlob(what)
+		if err != nil || f == nil {
+			t.Fatalf("%s: %v, %v", what, f, err)
+		}
+		got, err := io.ReadAll(f)
+		if err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v", what, got, err)
+		}
+		f.Close()
+	}
+	if f, err := r.OpenBlob(digest.FromString("absent")); f != nil || err != nil {
+		t.Errorf("a blob that is not there: %v, %v", f, err)
+	}
+	for _, bad := range []digest.Digest{"", "x", "sha256:../../../../ocidav.secret", "sha256:" + digest.Digest(strings.Repeat("/", 64))} {
+		if f, err := r.OpenBlob(bad); f != nil || err == nil {
+			t.Errorf("%q opens %v", bad, f)
+		}
+	}
+}
+
 func TestTagsComeInPages(t *testing.T) {
 	ctx := t.Context()
 	repo := client(t, open(t, t.TempDir(), Options{}), "r")
