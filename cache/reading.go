@@ -4,19 +4,24 @@ package cache
 type reading struct {
 	blob   *blob
 	want   want
+	alone  bool // so long that it is no reason to read more
 	waited *transfer
 }
 
 // startReading is for a call that reads n bytes.
 func (b *blob) startReading(at int64, n int) *reading {
-	return &reading{blob: b, want: want{int(at / blockBytes), blocksOf(at + int64(n))}}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &reading{blob: b, want: want{int(at / blockBytes), blocksOf(at + int64(n))}}
+	r.alone = n >= sequenceBytes && (at != b.next || b.run < sequenceBytes)
+	return r
 }
 
 // moveLocked tells the content where the reader is, and reads ahead of one in sequence.
 func (r *reading) moveLocked(at int64) {
 	b, c, block := r.blob, r.blob.content, int(at/blockBytes)
 	b.mu.Lock()
-	inSequence := at == b.next && b.run >= sequenceBytes
+	inSequence := at == b.next && b.run >= sequenceBytes && !r.alone
 	b.mu.Unlock()
 	switch {
 	case !inSequence && b.ahead.to > 0:
@@ -102,8 +107,10 @@ func (r *reading) read(p []byte, at int64) (int, error) {
 				return 0, err
 			}
 		case absent:
-			if n := c.arrivingLocked(p, at); n > 0 && at < c.heldFrom() {
-				return n, nil
+			if at < c.heldFrom() {
+				if n := c.arrivingLocked(p, at); n > 0 {
+					return n, nil
+				}
 			}
 			if err := r.awaitLocked(block); err != nil {
 				return 0, err

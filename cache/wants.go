@@ -34,7 +34,7 @@ func (c *content) wantedAfterLocked(block int) bool {
 // busyLocked says whether another transfer than t fills a block, or will without waiting for readers.
 func (c *content) busyLocked(block int, t *transfer) bool {
 	for _, o := range c.transfers {
-		if o != t && o.wrong == c.wrong && block >= o.next && (block == o.next || !o.stream && block < o.end) {
+		if o != t && o.wrong == c.wrong && block >= o.next && block < o.end && (block == o.next || !o.stream) {
 			return true
 		}
 	}
