@@ -2,26 +2,59 @@
 //
 // # Directory
 //
-//	DIR/blobs/ALGORITHM/HH/HEX   a whole blob; HH are the first two digits of HEX
-//	DIR/incoming/blob-*          one that is on its way; what a crash leaves there is removed at the next start
+//	DIR/blobs/ALGORITHM/HH/HEX       a whole blob; HH are the first two digits of HEX
+//	DIR/blobs/ALGORITHM/HH/HEX.crc   the map of a large one, more than 64 KiB: the CRC-32C of each block of 1 MiB
+//	DIR/manifests/ALGORITHM/HH/HEX   a manifest
+//	DIR/partial/ALGORITHM/HH/HEX     a large blob of which some blocks are there, a file with holes, and its map
+//	DIR/incoming/blob-*              what is written at once; what a crash leaves there is removed at the next start
+//	DIR/lock                         locked by the process that uses the directory
 //
-// The file system is the index: what lies there under a proper name is an entry, its size is its charge and its
-// modification time its recency. Anything else in the directory is not ours and left alone.
+// The file system is the index: what lies there under a proper name is an entry, what it takes on the disk its charge
+// and its modification time its recency. Anything else in the directory is not ours and left alone. A second process in
+// the same directory says so once and keeps nothing.
+//
+// # Blocks
+//
+// A small blob and a manifest are read whole and hashed each time. A large blob is fetched, kept and checked by blocks.
+// A read asks the registry for exactly the blocks that it lacks, neighbours in one request, and each block is asked for
+// once however many wait for it. A reader that has read 1 MiB in sequence has a stream from there to the next block that
+// is there, which is 2 to 16 blocks ahead of it, is held back while the reader is slow, and ends when the reader leaves,
+// does not read for some seconds, or others wait for a fetch. Bytes are handed out as they arrive. A registry that
+// ignores ranges is read once, from the start, for all who wait.
+//
+// A block is written before its sum, so that what a crash leaves is believed as far as the sums fit. When all blocks are
+// there they are hashed; blocks that come in their order have been by then. What a former process has verified is
+// checked by its sums, each block before it is read first, and the rest in the background. A block whose sum does not fit
+// is fetched again; if it comes back with another sum than it had, all is hashed again.
 //
 // # Invariants
 //
-//   - A blob that does not fit its digest is never read to its end without an error. What comes from the registry is
-//     hashed on its way, and the last 64 KiB wait for the result. What was on the disk before this process is hashed
-//     when it is first opened, small blobs each time; a damaged one is removed and fetched. Only a read that does not
-//     begin at the start and cannot be kept goes unverified.
-//   - One fetch of a blob at a time, however many readers there are. They follow it while it arrives, each leaves with
-//     its own context, and it ends when the last has left. A reader far ahead of it asks the registry by itself.
-//   - The files have Options.MaxBytes at most. Room is made before a blob arrives: the least recently used go. Open
-//     ones are removed too, but their readers keep reading. What does not fit is passed through.
-//   - The disk is an aid, never a condition: whatever fails there is logged and the bytes come from the registry.
+//   - A download that began at the start is never completed with damaged bytes, whatever mix of cached, partial and
+//     fetched blocks served it. The last block, and at least the last 64 KiB, is handed out when all blocks have been
+//     hashed, and when the sums of all that this reader was handed before are those of the hashed blocks. That holds for
+//     a reader that goes on at the registry by itself too: it hashes what it was handed once more.
+//   - Any other reader is given the last block unverified only while other blocks are absent: it has come, and nobody
+//     can know more without fetching the rest. When all are there it waits until they are verified.
+//   - A registry that sends wrong bytes is asked once more for all of them, then the read fails. Nothing of that is kept.
+//   - The directory has Options.MaxBytes at most, in allocated bytes, with maps, with what is on its way, and with what
+//     was removed but is still open. Room is made before bytes are asked for: the least recently used that are not open
+//     go. An eighth, 1 GiB at most, is for manifests, the rest for blobs; neither pushes the other out. A blob for which
+//     there is no room, or that is larger than all of it, is passed through.
+//   - Fetches that fill the cache are 32 at once, and 4 of one blob. Every wait ends with its context, and what nobody
+//     wants any more ends. Blobs that are passed through have one request for each reader, and none besides.
+//   - The disk is an aid, never a condition: whatever fails there is logged, one of a kind in a minute, and the bytes
+//     come from the registry.
+//   - A local source is read where it lies. It is not verified and nothing of it is kept.
 //
-// store.go is the directory and its account, flight.go a blob on its way into it, stream.go and source.go the registry's
-// bytes, blob.go a reader, small.go what fits in memory.
+// What changes the files of a running process is noticed if it cuts them, not if it overwrites blocks that have been
+// checked.
+//
+// # Files
+//
+// store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
+// blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
+// the disk, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go is a reader, source.go and stream.go
+// the registry's bytes, small.go what fits in memory.
 package cache
 
 import (
@@ -35,9 +68,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -240,19 +271,4 @@ func check(desc ocispec.Descriptor) error {
 		return fmt.Errorf("blob %s: its size is %d", desc.Digest, desc.Size)
 	}
 	return nil
-}
-
-// complaints logs the disk's troubles, one of a kind in a minute: a full disk has the same for every blob.
-type complaints struct {
-	log  *slog.Logger
-	last sync.Map // of time.Time by message
-}
-
-func (c *complaints) warn(message string, d digest.Digest, err error) {
-	now := time.Now()
-	if t, ok := c.last.Load(message); ok && now.Sub(t.(time.Time)) < time.Minute {
-		return
-	}
-	c.last.Store(message, now)
-	c.log.Warn(message, "digest", d, "error", err)
 }

@@ -2,12 +2,9 @@ package cache
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -34,27 +31,6 @@ type store struct {
 	mu               sync.Mutex
 	blobs, manifests account
 	evicted          int64
-}
-
-// account is the entries of one kind and their bytes. Two of them, so that many manifests do not push blobs out, and a
-// long blob does not push out all manifests.
-type account struct {
-	folder    string
-	max, used int64 // bytes on the disk, also those that are promised to what is on its way
-	kept      *simplelru.LRU[digest.Digest, *entry]
-}
-
-// entry is a blob in the directory. The store's mu guards it, but for content, which has its own.
-type entry struct {
-	digest  digest.Digest
-	account *account
-	partial bool  // it lies in partialFolder
-	size    int64 // of the blob; of a partial one that this process has not opened, of nothing
-	charge  int64 // to the account
-	users   int   // who have it open: it is not evicted
-	gone    bool  // removed, but for those who have it open
-	stamped time.Time
-	content *content // of a large one that has been opened
 }
 
 func openStore(dir string, maxBytes int64, log *complaints) (*store, error) {
@@ -107,46 +83,6 @@ func (s *store) load() {
 	}
 	s.shrinkLocked(&s.blobs, s.blobs.max)
 	s.shrinkLocked(&s.manifests, s.manifests.max)
-}
-
-// shrinkLocked removes the least recently used until no more than n bytes are charged, and says whether that was so.
-// What is open stays.
-func (s *store) shrinkLocked(a *account, n int64) bool {
-	for tries := a.kept.Len(); a.used > n; tries-- {
-		d, e, ok := a.kept.GetOldest()
-		if !ok || tries <= 0 {
-			return false
-		}
-		if e.users > 0 {
-			a.kept.Get(d) // it is in use, so it is recent
-			continue
-		}
-		s.removeLocked(e)
-		s.evicted++
-	}
-	return true
-}
-
-// removeLocked takes a blob away. Its charge is given back when nobody has it open.
-func (s *store) removeLocked(e *entry) {
-	if e.gone {
-		return
-	}
-	e.gone = true
-	e.account.kept.Remove(e.digest)
-	if e.users == 0 {
-		e.account.used -= e.charge
-	}
-	if err := s.unlink(e.folder(), e.digest); err != nil {
-		s.log.warn("a cached blob cannot be removed", e.digest, err)
-	}
-}
-
-func (e *entry) folder() string {
-	if e.partial {
-		return partialFolder
-	}
-	return e.account.folder
 }
 
 func (s *store) drop(e *entry) {
@@ -239,84 +175,6 @@ func (s *store) unpin(e *entry) {
 	}
 }
 
-// openFiles opens a large blob's file and its map.
-func (s *store) openFiles(e *entry) (file, sums *os.File, err error) {
-	s.mu.Lock() // or else it could be removed, and another begin in its place
-	defer s.mu.Unlock()
-	if e.gone {
-		return nil, nil, fs.ErrNotExist
-	}
-	path := s.path(e.folder(), e.digest)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, nil, err
-	}
-	if file, err = s.create(path); err != nil {
-		return nil, nil, err
-	}
-	if sums, err = s.create(path + sumsSuffix); err != nil {
-		file.Close()
-		return nil, nil, err
-	}
-	return file, sums, nil
-}
-
-// openTrusted opens a large blob's file for one reader. Should the blob be removed meanwhile and another come to its
-// place, that is whole and verified too.
-func (s *store) openTrusted(e *entry) (*os.File, error) {
-	s.mu.Lock()
-	gone, folder := e.gone, e.folder()
-	s.mu.Unlock()
-	if gone {
-		return nil, fs.ErrNotExist
-	}
-	return os.Open(s.path(folder, e.digest))
-}
-
-// reserve makes room for n bytes, to be given back by release, or to become an entry's charge; false if there is none.
-func (s *store) reserve(a *account, n int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reserveLocked(a, n)
-}
-
-func (s *store) reserveLocked(a *account, n int64) bool {
-	if a.max <= 0 || n > a.max || !s.shrinkLocked(a, a.max-n) {
-		return false
-	}
-	a.used += n
-	return true
-}
-
-func (s *store) release(a *account, n int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a.used -= n
-}
-
-// kept makes n reserved bytes part of an entry's charge.
-func (s *store) kept(e *entry, n int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e.charge += n
-}
-
-// recharge sets what an entry takes; false if there is no room for that much more.
-func (s *store) recharge(e *entry, charge int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rechargeLocked(e, charge)
-}
-
-func (s *store) rechargeLocked(e *entry, charge int64) bool {
-	more := charge - e.charge
-	if more > 0 && !s.reserveLocked(e.account, more) {
-		return false
-	}
-	e.account.used += min(more, 0)
-	e.charge = charge
-	return true
-}
-
 // chargeOf is what a blob takes on the disk with n bytes of it: whole pages, and for a large one its map, and what a file
 // system writes down of a file with holes (ext4 needs a page for 340 pieces).
 func chargeOf(desc ocispec.Descriptor, n int64) int64 {
@@ -327,120 +185,6 @@ func chargeOf(desc ocispec.Descriptor, n int64) int64 {
 }
 
 func pages(n int64) int64 { return (n + pageBytes - 1) / pageBytes * pageBytes }
-
-// readWhole reads a small blob that is pinned.
-func (s *store) readWhole(e *entry, desc ocispec.Descriptor) ([]byte, error) {
-	file, err := os.Open(s.path(e.account.folder, e.digest))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data := make([]byte, desc.Size+1) // one more than there should be
-	n, err := io.ReadFull(file, data)
-	if err != io.ErrUnexpectedEOF && err != io.EOF || int64(n) != desc.Size {
-		return nil, fmt.Errorf("it has another size: %w", errDamaged)
-	}
-	return data[:n], nil
-}
-
-// write takes in a blob whose room is reserved; it is the entry's then. If it fails, the room is still reserved. A large
-// blob's sums come with it.
-func (s *store) write(desc ocispec.Descriptor, r io.Reader) error {
-	name := s.incoming()
-	file, err := s.create(name)
-	if err != nil {
-		return err
-	}
-	sums, err := s.fill(file, desc, r)
-	if e := file.Close(); err == nil {
-		err = e // some file systems tell of a full disk only now
-	}
-	if err == nil {
-		err = s.keep(desc, name, sums)
-	}
-	if err != nil {
-		_ = os.Remove(name)
-	}
-	return err
-}
-
-func (s *store) fill(file *os.File, desc ocispec.Descriptor, r io.Reader) (sums []uint32, err error) {
-	v := desc.Digest.Verifier()
-	block := make([]byte, min(desc.Size+1, blockBytes)) // one more than there should be
-	for offset := int64(0); ; {
-		n, err := io.ReadFull(r, block)
-		if n > 0 {
-			if _, err := s.writeAt(file, block[:n], offset); err != nil {
-				return nil, err
-			}
-			v.Write(block[:n])
-			sums = append(sums, checksum(block[:n]))
-			offset += int64(n)
-		}
-		switch {
-		case offset > desc.Size:
-			return nil, fmt.Errorf("blob %s: %w", desc.Digest, errDamaged)
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			if offset != desc.Size || !v.Verified() {
-				return nil, fmt.Errorf("blob %s: %w", desc.Digest, errDamaged)
-			}
-			return sums, nil
-		case err != nil:
-			return nil, err
-		}
-	}
-}
-
-// keep makes an entry of a verified file, and of its reserved room.
-func (s *store) keep(desc ocispec.Descriptor, name string, sums []uint32) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.accountOf(desc)
-	if e, ok := a.kept.Peek(desc.Digest); ok {
-		if !e.partial || e.users > 0 { // it has come, or is about to
-			a.used -= chargeOf(desc, desc.Size)
-			return os.Remove(name)
-		}
-		s.removeLocked(e)
-	}
-	path := s.path(a.folder, desc.Digest)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	e := &entry{digest: desc.Digest, account: a, size: desc.Size, charge: chargeOf(desc, desc.Size), stamped: time.Now()}
-	if !isSmall(desc) {
-		if err := os.WriteFile(path+sumsSuffix, encodeSums(desc.Size, sums), 0o600); err != nil {
-			_ = os.Remove(path + sumsSuffix)
-			return err
-		}
-	}
-	if err := os.Rename(name, path); err != nil {
-		_ = os.Remove(path + sumsSuffix)
-		return err
-	}
-	a.kept.Add(desc.Digest, e)
-	return nil
-}
-
-// complete moves a partial blob, verified now, to its place.
-func (s *store) complete(e *entry, desc ocispec.Descriptor) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rechargeLocked(e, chargeOf(desc, desc.Size))
-	if e.gone || !e.partial {
-		return nil
-	}
-	from, to := s.path(partialFolder, e.digest), s.path(e.account.folder, e.digest)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	e.partial = false
-	// Without its map, should this fail or the process end here, the blob is hashed when it is opened next.
-	return os.Rename(from+sumsSuffix, to+sumsSuffix)
-}
 
 // close ends the keeping of more.
 func (s *store) close() {
