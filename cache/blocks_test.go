@@ -72,7 +72,7 @@ func TestOneFetchPerBlock(t *testing.T) {
 	if o.sent.Load() > 12<<20 {
 		t.Errorf("%d bytes were sent of %d: %v", o.sent.Load(), len(o.content), o.asked)
 	}
-	if n := o.most.Load(); n > maxBlobFetches {
+	if n := o.most.Load(); n > 4 {
 		t.Errorf("%d fetches of one blob at once", n)
 	}
 }
@@ -80,11 +80,10 @@ func TestOneFetchPerBlock(t *testing.T) {
 // TestBoundedFetches: of many blobs no more than maxFetches at once, and who waits for one leaves with its context.
 func TestBoundedFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := &origin{content: noise(large, 0), delay: time.Hour}
 		c := newCache(t, t.TempDir(), 1<<30)
 		ctx, cancel := context.WithCancel(t.Context())
 		var readers sync.WaitGroup
-		for i := range 2 * maxFetches {
+		for i := range 2 * 32 {
 			readers.Go(func() {
 				_, err := read(ctx, c, &origin{content: noise(large, byte(i)), delay: time.Hour})
 				if !errors.Is(err, context.Canceled) {
@@ -96,7 +95,7 @@ func TestBoundedFetches(t *testing.T) {
 		if n := c.slots.free; n != 0 {
 			t.Errorf("%d slots are free", n)
 		}
-		if n := len(c.slots.queue); n != maxFetches {
+		if n := len(c.slots.queue); n != 32 {
 			t.Errorf("%d wait", n)
 		}
 		cancel()
@@ -105,7 +104,6 @@ func TestBoundedFetches(t *testing.T) {
 		if n := c.slots.free; n != maxFetches || len(c.slots.queue) != 0 {
 			t.Errorf("%d slots are free, %d wait", n, len(c.slots.queue))
 		}
-		_ = o
 		c.Close()
 	})
 }
@@ -329,4 +327,68 @@ func TestFile(t *testing.T) {
 		t.Errorf("the file has %d bytes, %v", len(got), err)
 	}
 	o.wantFetches(t, 2)
+}
+
+// TestLeaveAtOnce: when the last that waits for a block leaves with its context, its fetch ends.
+func TestLeaveAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{content: noise(long, 11), gate: make(chan struct{})}
+		c := newCache(t, t.TempDir(), 1<<30)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = read(ctx, c, o) }()
+		synctest.Wait()
+		if o.open.Load() != 1 {
+			t.Fatal("it does not read")
+		}
+		cancel()
+		synctest.Wait()
+		if o.open.Load() != 0 {
+			t.Error("the fetch goes on")
+		}
+		time.Sleep(2 * idleTime)
+		c.Close()
+	})
+}
+
+// TestBusy: a fetch that has brought its last block is in nobody's way.
+func TestBusy(t *testing.T) {
+	c := &content{transfers: []*transfer{{next: 1, end: 1}, {next: 3, end: 5}, {next: 7, end: 9, stream: true}}}
+	for block, want := range []bool{3: true, 4: true, 7: true, 9: false} {
+		if got := c.busyLocked(block, nil); got != want {
+			t.Errorf("block %d: %v", block, got)
+		}
+	}
+}
+
+// TestFairness: a fifth reader in sequence of one blob does not wait for the others to end.
+func TestFairness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{content: noise(120<<20, 12), delay: time.Second}
+		c := newCache(t, t.TempDir(), 1<<30)
+		var readers sync.WaitGroup
+		for i := range int64(6) {
+			readers.Go(func() {
+				b, err := c.Open(t.Context(), describe(o.content), o.source())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer b.Close()
+				if _, err := b.Seek(i*20<<20, io.SeekStart); err != nil {
+					t.Error(err)
+				}
+				for range 19 {
+					if _, err := io.ReadFull(b, make([]byte, blockBytes/2)); err != nil {
+						t.Error(err)
+					}
+					if n := c.Stats().InFlight; n > 12 {
+						t.Errorf("%d fetches", n)
+					}
+				}
+			})
+		}
+		readers.Wait()
+		time.Sleep(2 * idleTime)
+		c.Close()
+	})
 }

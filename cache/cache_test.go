@@ -120,20 +120,20 @@ func TestDamageOnDisk(t *testing.T) {
 
 // A file that is cut while it is open is finished from the registry.
 func TestTruncatedWhileOpen(t *testing.T) {
-	o := &origin{content: noise(large, 4)}
-	c := newCache(t, t.TempDir(), 1<<30)
-	mustRead(t, c, o)
-	quiet(t, c)
-	b, err := c.Open(t.Context(), describe(o.content), o.source())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := os.Truncate(c.whole(o), large/2); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, o.content) {
-		t.Errorf("%d bytes, %v", len(got), err)
+	for _, size := range []int64{large, long} {
+		o := &origin{content: noise(size, 4)}
+		c := newCache(t, t.TempDir(), 1<<30)
+		mustRead(t, c, o)
+		quiet(t, c)
+		b, other := o.open1(t, c), o.open1(t, c)
+		if err := os.Truncate(c.whole(o), size/2); err != nil {
+			t.Fatal(err)
+		}
+		o.readAt(t, other, size-100, 100) // what is fetched for this must not leave a hole that is believed
+		if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, o.content) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		mustRead(t, c, o)
 	}
 }
 
@@ -317,6 +317,7 @@ func FuzzPath(f *testing.F) {
 func FuzzSums(f *testing.F) {
 	f.Add(encodeSums(long, make([]uint32, blocksOf(long))), int64(long))
 	f.Add([]byte(sumsMagic), int64(1))
+	f.Add(make([]byte, sumOffset(0)), int64(0))
 	f.Add([]byte{}, int64(0))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
 		if size < 0 || size > 1<<40 {
@@ -327,4 +328,33 @@ func FuzzSums(f *testing.F) {
 			t.Errorf("%x is read as %x", b, sums)
 		}
 	})
+}
+
+// TestEmptied: files that vanish under a running process are fetched again, whoever has them open.
+func TestEmptied(t *testing.T) {
+	for _, size := range []int64{100, large, 2*blockBytes - 100, long} {
+		for _, again := range []bool{false, true} { // checked by this process, or not yet
+			o := &origin{content: noise(size, 11)}
+			dir := t.TempDir()
+			c := newCache(t, dir, 1<<30)
+			mustRead(t, c, o)
+			quiet(t, c)
+			if again {
+				c.Close()
+				c = newCache(t, dir, 1<<30)
+			}
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				os.RemoveAll(filepath.Join(dir, e.Name()))
+			}
+			for range 3 {
+				mustRead(t, c, o)
+				quiet(t, c)
+			}
+			mustRead(t, c, &origin{content: noise(size, 12)})
+		}
+	}
 }

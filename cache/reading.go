@@ -89,6 +89,9 @@ func (r *reading) read(p []byte, at int64) (int, error) {
 				_ = c.breakLocked(err)
 				continue
 			}
+			if c.state[block] != checked { // the file was cut, or is another
+				continue
+			}
 			file := c.file
 			c.mu.Unlock()
 			n, err := file.ReadAt(p, at)
@@ -150,7 +153,7 @@ func (r *reading) awaitLocked(block int) error {
 	if c.cache.ctx.Err() != nil {
 		return errDisk
 	}
-	c.wants[&r.want] = struct{}{}
+	r.wantLocked(r.want)
 	t := c.carrierLocked(block)
 	if t == nil && !c.busyLocked(block, nil) {
 		end := r.want.to
@@ -163,7 +166,6 @@ func (r *reading) awaitLocked(block int) error {
 	if t != nil {
 		r.waited = t
 	}
-	c.tellLocked()
 	if err := c.waitLocked(b.ctx); err != nil {
 		delete(c.wants, &r.want)
 		delete(c.wants, &b.ahead)
@@ -171,6 +173,17 @@ func (r *reading) awaitLocked(block int) error {
 		return err
 	}
 	return nil
+}
+
+// wantLocked tells the transfers what is wanted, once: readers that woke each other would do nothing else.
+func (r *reading) wantLocked(w want) {
+	c := r.blob.content
+	if _, told := c.wants[&r.want]; told && r.want == w {
+		return
+	}
+	r.want = w
+	c.wants[&r.want] = struct{}{}
+	c.tellLocked()
 }
 
 // heldLocked says whether the bytes at an offset must wait until the blob is verified: the last ones, of a reader that
@@ -205,7 +218,7 @@ func (r *reading) verifyLocked() error {
 			for c.state[block] != absent {
 				block++
 			}
-			r.want = want{block, c.blocks}
+			r.wantLocked(want{block, c.blocks})
 			if err := r.awaitLocked(block); err != nil {
 				return err
 			}

@@ -62,6 +62,12 @@ func TestWrongForGood(t *testing.T) {
 	if s := c.Stats(); s.Bytes != 0 {
 		t.Errorf("%+v", s)
 	}
+	o = &origin{content: noise(1000, 2)}
+	o.flip.Store(true)
+	if _, err := read(t.Context(), c, o); err == nil {
+		t.Error("a small damaged blob is read")
+	}
+	o.wantFetches(t, 2)
 }
 
 // TestTail: the last block is there for who reads nothing else; but when all others are there it must be verified.
