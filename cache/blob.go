@@ -223,7 +223,11 @@ func (b *blob) readAlone(p []byte, offset int64) (int, error) {
 		b.mu.Unlock()
 		b.content.mu.Unlock()
 	}
-	return b.source.ReadAt(p, offset)
+	n, err := b.source.ReadAt(p, offset)
+	if errors.Is(err, errOther) && b.content != nil {
+		b.content.distrust()
+	}
+	return n, err
 }
 
 func (b *blob) Seek(offset int64, whence int) (int64, error) {

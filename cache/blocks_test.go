@@ -392,3 +392,48 @@ func TestFairness(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestLingers: a stream makes way when it has had its share and others wait.
+func TestLingers(t *testing.T) {
+	c := &content{cache: &Cache{slots: newSlots(1)}, slots: newSlots(1)}
+	stream := &transfer{content: c, stream: true, filled: fairBlocks}
+	if stream.lingers() {
+		t.Error("nobody waits, but it makes way")
+	}
+	if err := c.slots.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = c.slots.take(t.Context()) }()
+	eventually(t, "the stream makes way", stream.lingers)
+	if (&transfer{content: c, stream: true, filled: fairBlocks - 1}).lingers() {
+		t.Error("a stream that has begun makes way")
+	}
+}
+
+// TestRangelessAtOnce: several that find out at the same time that there are no ranges agree on one stream.
+func TestRangelessAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{content: noise(huge, 13), rangeless: true, delay: time.Second}
+		c := newCache(t, t.TempDir(), 1<<30)
+		b, err := c.Open(t.Context(), describe(o.content), o.source())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var readers sync.WaitGroup
+		for i := range int64(4) {
+			readers.Go(func() {
+				got := make([]byte, 1000)
+				if _, err := b.ReadAt(got, (2*i+1)<<20); err != nil || !bytes.Equal(got, o.content[(2*i+1)<<20:][:1000]) {
+					t.Error(err)
+				}
+			})
+		}
+		readers.Wait()
+		synctest.Wait()
+		if n := o.sent.Load(); n > 8<<20 {
+			t.Errorf("%d bytes were sent", n)
+		}
+		b.Close()
+		c.Close()
+	})
+}

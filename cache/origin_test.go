@@ -81,10 +81,14 @@ func (o *origin) fetch(ctx context.Context, from, to int64) (io.ReadCloser, int6
 	if o.err != nil {
 		return nil, 0, o.err
 	}
+	most := o.open.Add(1)
+	for m := o.most.Load(); most > m && !o.most.CompareAndSwap(m, most); m = o.most.Load() {
+	}
 	if o.delay > 0 {
 		select {
 		case <-time.After(o.delay):
 		case <-ctx.Done():
+			o.open.Add(-1)
 			return nil, 0, ctx.Err()
 		}
 	}
@@ -119,9 +123,6 @@ func (o *origin) fetch(ctx context.Context, from, to int64) (io.ReadCloser, int6
 			}
 		}
 		r = io.MultiReader(bytes.NewReader(content[:len(content)-1]), readerFunc(held), bytes.NewReader(content[len(content)-1:]))
-	}
-	most := o.open.Add(1)
-	for m := o.most.Load(); most > m && !o.most.CompareAndSwap(m, most); m = o.most.Load() {
 	}
 	return &body{Reader: io.TeeReader(contextReader{ctx, r}, counter{&o.sent}), o: o}, from, nil
 }

@@ -97,5 +97,5 @@ func (c *Cache) fetchSmall(ctx context.Context, desc ocispec.Descriptor, src Sou
 			return data, nil
 		}
 	}
-	return nil, fmt.Errorf("the registry sends other bytes than those of %s", desc.Digest)
+	return nil, fmt.Errorf("%w than those of %s", errOther, desc.Digest)
 }

@@ -95,7 +95,7 @@ func (s *source) catchUp() error {
 }
 
 func (s *source) errWrong() error {
-	return fmt.Errorf("the registry sends other bytes than those of %s", s.desc.Digest)
+	return fmt.Errorf("%w than those of %s", errOther, s.desc.Digest)
 }
 
 // next reads some bytes at offset, or the tail.

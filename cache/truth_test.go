@@ -392,3 +392,45 @@ func TestOldDirectory(t *testing.T) {
 		t.Error(fmt.Sprint(sums), err)
 	}
 }
+
+// TestDemoted: a block of a whole blob that comes back with another sum is no part of a verified blob.
+func TestDemoted(t *testing.T) {
+	o := &origin{content: noise(long, 6)}
+	dir := t.TempDir()
+	c := newCache(t, dir, 1<<30)
+	mustRead(t, c, o)
+	quiet(t, c)
+	c.Close()
+	f, err := os.OpenFile(c.whole(o), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("damage"), 2<<20+500)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o.spoil = spoilBlock(2, 3)
+	c = newCache(t, dir, 1<<30)
+	got, err := read(t.Context(), c, o)
+	if err == nil && !bytes.Equal(got, o.content) {
+		t.Error("a damaged download completes")
+	}
+	mustRead(t, c, o)
+}
+
+// TestDistrust: wrong blocks of a blob that can never be whole, because the disk is full, do not stay.
+func TestDistrust(t *testing.T) {
+	o := &origin{content: noise(long, 8), spoil: spoilBlock(0, 1)}
+	c := newCache(t, t.TempDir(), 1<<30)
+	var n atomic.Int64
+	c.store.writeAt = func(f *os.File, p []byte, offset int64) (int, error) {
+		if n.Add(1) > 5 {
+			return 0, syscall.ENOSPC
+		}
+		return f.WriteAt(p, offset)
+	}
+	if got, err := read(t.Context(), c, o); err == nil || int64(len(got)) > long-tailBytes {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	mustRead(t, c, o)
+}

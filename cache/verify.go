@@ -6,10 +6,13 @@ import (
 	"io"
 )
 
-var errDamaged = errors.New("the bytes do not have the digest")
+var (
+	errDamaged = errors.New("the bytes do not have the digest")
+	errOther   = errors.New("the registry sends other bytes")
+)
 
 func (c *content) errWrong() error {
-	return fmt.Errorf("the registry sends other bytes than those of %s", c.desc.Digest)
+	return fmt.Errorf("%w than those of %s", errOther, c.desc.Digest)
 }
 
 // loseLocked notes that a block is not what it should be. It is fetched again when somebody wants it; a verified blob is
@@ -124,6 +127,20 @@ func (c *content) hashRest() error {
 			return err
 		}
 		c.digest.feed(block, data, epoch)
+	}
+}
+
+// distrust throws all blocks away for a reader that went on by itself, and found that what it was handed was wrong: with
+// a full disk the blob may never be whole, to find that out.
+func (c *content) distrust() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.verified && c.absent < c.blocks {
+		c.cache.log.warn("the registry sends other bytes than those of the digest", c.desc.Digest, errDamaged)
+		c.discardLocked()
+		c.tellLocked()
 	}
 }
 
