@@ -374,9 +374,8 @@ func TestBlockRepaired(t *testing.T) {
 func TestOldDirectory(t *testing.T) {
 	dir := t.TempDir()
 	o := &origin{content: noise(long, 5)}
-	path := newCache(t, t.TempDir(), 1).whole(o)
 	d := describe(o.content).Digest.Encoded()
-	path = filepath.Join(dir, blobsFolder, "sha256", d[:2], d)
+	path := filepath.Join(dir, blobsFolder, "sha256", d[:2], d)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, o.content, 0o600)); err != nil {
 		t.Fatal(err)
 	}
