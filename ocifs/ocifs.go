@@ -15,7 +15,8 @@
 //   - No error after a successful commit: what is tidied up afterwards may fail in silence. write.go
 //   - Names are asked, digests are kept. What the registry says about a name is good for Options.Freshness; what is
 //     named by its digest is good for ever. answers.go
-//   - What was described is what is read: a FileInfo carries its manifest, and Open goes by it. info.go, read.go
+//   - What was described is what is read: a FileInfo carries its manifest, and Open goes by it. What the registry has on
+//     this machine (Options.Local) is read where it lies. info.go, read.go
 //   - One mutation, one tag: a registry has no compare-and-swap, so nothing that two writers share is read, modified and
 //     written back. Within a process names are locked; between processes the last one wins, whole. locks.go
 //   - Every wait ends with its context, and memory is bounded by constants and options, never by a size of the tree;
