@@ -151,6 +151,9 @@ func junkAttempt(t *testing.T, a junkRequest, n int, once bool, failure error, c
 	if a.method == "DELETE" && once && w.Code == http.StatusNoContent {
 		return true // only the question has failed, and the tree has removed all the same
 	}
+	if a.method == "PROPFIND" && once && w.Code == http.StatusMultiStatus {
+		return true // its calls are at the same time, and the failure may be over before one has met it
+	}
 	if w.Code != code {
 		t.Errorf("status %d, want %d: %s", w.Code, code, w.Body)
 	}
