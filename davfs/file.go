@@ -96,14 +96,8 @@ func (f *readFile) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if f.pos != f.off {
-		s, ok := o.(io.Seeker)
-		if !ok {
-			return 0, f.broken(errors.New("the tree's file cannot seek"))
-		}
-		if f.pos, err = s.Seek(f.off, io.SeekStart); err != nil {
-			return 0, f.broken(err)
-		}
+	if err := f.seek(o); err != nil {
+		return 0, err
 	}
 	n, err := o.Read(p)
 	f.pos += int64(n)
@@ -115,6 +109,21 @@ func (f *readFile) Read(p []byte) (int, error) {
 		return n, f.broken(err)
 	}
 	return n, err
+}
+
+// seek brings the tree's file to where f stands.
+func (f *readFile) seek(o fs.File) (err error) {
+	if f.pos == f.off {
+		return nil
+	}
+	s, ok := o.(io.Seeker)
+	if !ok {
+		return f.broken(errors.New("the tree's file cannot seek"))
+	}
+	if f.pos, err = s.Seek(f.off, io.SeekStart); err != nil {
+		return f.broken(err)
+	}
+	return nil
 }
 
 func (f *readFile) ReadAt(p []byte, off int64) (int, error) {
@@ -162,17 +171,19 @@ func (f *readFile) Close() error {
 // local is the tree's own handle if it is a descriptor of this machine that stands where f does, so that the kernel can
 // send it (net.TCPConn.ReadFrom). Once it was asked for, f itself must not be read any more.
 func (f *readFile) local() (io.Reader, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.f == nil || f.pos != f.off {
+	o, err := f.open()
+	if err != nil {
 		return nil, false
 	}
-	c, ok := f.f.(syscall.Conn)
+	c, ok := o.(syscall.Conn)
 	if !ok {
 		return nil, false
 	}
-	_, err := c.SyscallConn() // a tree may have to look where the content is
-	return f.f, err == nil
+	if err := f.seek(o); err != nil {
+		return nil, false
+	}
+	_, err = c.SyscallConn() // a tree may have to look where the content is
+	return o, err == nil
 }
 
 // A putFile is a name that is about to get content. No handle shows dead properties to the engine, so that it copies none:

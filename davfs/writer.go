@@ -55,9 +55,16 @@ const firstPiece = 32 << 10
 
 var firstPieces = sync.Pool{New: func() any { return new([firstPiece]byte) }}
 
-// ReadFrom reads a first piece before it commits to a status, so that a content that cannot be read at all still gives
-// an error. From then on it leaves the copying to net/http, with the tree's own descriptor if there is one.
+// ReadFrom leaves the copying to net/http, with the tree's own descriptor if there is one, which the kernel can send. Of
+// anything else a first piece is read before the status is settled, so that a content that cannot be read at all still
+// gives an error. So is what fits into one piece: it costs less than the kernel's help.
 func (g *guard) ReadFrom(src io.Reader) (int64, error) {
+	rf, ok := g.w.(io.ReaderFrom)
+	if local := localFile(src); ok && local != nil && g.commit() {
+		n, err := rf.ReadFrom(local)
+		g.bytes += n
+		return n, err
+	}
 	var n int64
 	if !g.sent {
 		buf := firstPieces.Get().(*[firstPiece]byte)
@@ -77,21 +84,33 @@ func (g *guard) ReadFrom(src io.Reader) (int64, error) {
 			return n, err
 		}
 	}
-	rf, ok := g.w.(io.ReaderFrom)
 	if !ok || g.mute {
 		m, err := io.Copy(struct{ io.Writer }{g}, src)
 		return n + m, err
 	}
-	if lr, ok := src.(*io.LimitedReader); ok {
-		if f, ok := lr.R.(*readFile); ok {
-			if local, ok := f.local(); ok {
-				src = &io.LimitedReader{R: local, N: lr.N}
-			}
-		}
+	if local := localFile(src); local != nil { // it may have become one by the first read
+		src = local
 	}
 	m, err := rf.ReadFrom(src)
 	g.bytes += m
 	return n + m, err
+}
+
+// localFile gives the descriptor under what http.ServeContent copies, as far as it wants it; nil if there is none.
+func localFile(src io.Reader) io.Reader {
+	lr, ok := src.(*io.LimitedReader)
+	if !ok || lr.N <= firstPiece {
+		return nil
+	}
+	f, ok := lr.R.(*readFile)
+	if !ok {
+		return nil
+	}
+	local, ok := f.local()
+	if !ok {
+		return nil
+	}
+	return &io.LimitedReader{R: local, N: lr.N}
 }
 
 func (g *guard) Flush() {

@@ -78,12 +78,8 @@ func (c *content) ReadAt(p []byte, offset int64) (n int, err error) {
 // readLayer fills part from offset in layer i, sequentially where reads follow each other: that is what an uncached
 // blob can be verified by.
 func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int64) (int, error) {
-	if c.open[i] == nil {
-		b, err := c.fs.openBlob(c.ctx, c.info.repo, l)
-		if err != nil {
-			return 0, failure(err, "read blob %s of %s", l.Digest, c.info.name)
-		}
-		c.open[i] = b
+	if err := c.openLayer(i); err != nil {
+		return 0, err
 	}
 	_, err := c.open[i].Seek(offset, io.SeekStart)
 	n := 0
@@ -99,8 +95,11 @@ func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int
 // SyscallConn gives the descriptor of a content that is one file on this machine, standing where c does, so that the
 // kernel can send it (net.TCPConn.ReadFrom). c must not be read after that. An error: it is no such content, or not yet.
 func (c *content) SyscallConn() (syscall.RawConn, error) {
-	if c.closed || len(c.open) != 1 || c.open[0] == nil {
+	if c.closed || len(c.open) != 1 {
 		return nil, errNoFile
+	}
+	if err := c.openLayer(0); err != nil {
+		return nil, err
 	}
 	b, ok := c.open[0].(interface{ File() *os.File })
 	if !ok {
@@ -117,6 +116,19 @@ func (c *content) SyscallConn() (syscall.RawConn, error) {
 }
 
 var errNoFile = errors.New("the content is no file of this machine")
+
+func (c *content) openLayer(i int) error {
+	if c.open[i] != nil {
+		return nil
+	}
+	l := c.info.layers[i]
+	b, err := c.fs.openBlob(c.ctx, c.info.repo, l)
+	if err != nil {
+		return failure(err, "read blob %s of %s", l.Digest, c.info.name)
+	}
+	c.open[i] = b
+	return nil
+}
 
 func (c *content) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
