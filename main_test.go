@@ -157,15 +157,15 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestDrain: a request that runs when the program is told to stop comes to its end.
-func TestDrain(t *testing.T) {
-	p := start(t)
+// begin begins to upload, and gives what sends the rest and what says how it ended.
+func begin(t *testing.T, url string) (rest *io.PipeWriter, done chan error) {
+	t.Helper()
 	body, writer := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.url(t)+"slow.txt", body)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
+	done = make(chan error, 1)
 	go func() {
 		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
@@ -180,12 +180,19 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond) // the server reads it
+	return writer, done
+}
+
+// TestDrain: a request that runs when the program is told to stop comes to its end.
+func TestDrain(t *testing.T) {
+	p := start(t)
+	rest, done := begin(t, p.url(t)+"slow.txt")
 	p.stop()
 	p.line(t, `(stopping)`)
-	if _, err := io.WriteString(writer, "second"); err != nil {
+	if _, err := io.WriteString(rest, "second"); err != nil {
 		t.Fatal(err)
 	}
-	writer.Close()
+	rest.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -199,29 +206,14 @@ func TestDrainEnds(t *testing.T) {
 	defer func(d time.Duration) { drainTimeout = d }(drainTimeout)
 	drainTimeout = 100 * time.Millisecond
 	p := start(t)
-	body, writer := io.Pipe()
-	defer writer.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.url(t)+"endless.txt", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() {
-		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			resp.Body.Close()
-		}
-		done <- err
-	}()
-	if _, err := io.WriteString(writer, "begin"); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(100 * time.Millisecond) // the server reads it
+	rest, done := begin(t, p.url(t)+"endless.txt")
 	if code := p.end(); code != 0 || !strings.Contains(p.stderr.String(), "requests were cut") {
 		t.Errorf("exit %d: %s", code, p.stderr.String())
 	}
-	writer.Close()
-	<-done
+	rest.Close()
+	if err := <-done; err == nil {
+		t.Error("an upload that was cut has succeeded")
+	}
 }
 
 func TestReadOnly(t *testing.T) {

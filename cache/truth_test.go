@@ -336,10 +336,10 @@ func TestNoDamagedDownload(t *testing.T) {
 	}
 }
 
-// TestBlockRepaired: of a whole blob with a damaged block that block is fetched, and the log says so once.
-func TestBlockRepaired(t *testing.T) {
-	o := &origin{content: noise(long, 4)}
-	dir := t.TempDir()
+// damagedBlock gives the directory of a cache that has the whole blob, and on the disk another third block.
+func damagedBlock(t *testing.T, o *origin) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	c := newCache(t, dir, 1<<30)
 	mustRead(t, c, o)
 	quiet(t, c)
@@ -352,8 +352,15 @@ func TestBlockRepaired(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// TestBlockRepaired: of a whole blob with a damaged block that block is fetched, and the log says so once.
+func TestBlockRepaired(t *testing.T) {
+	o := &origin{content: noise(long, 4)}
+	dir := damagedBlock(t, o)
 	var log bytes.Buffer
-	c, err = New(Options{Dir: dir, MaxBytes: 1 << 30, Log: slogTo(&log)})
+	c, err := New(Options{Dir: dir, MaxBytes: 1 << 30, Log: slogTo(&log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,21 +402,9 @@ func TestOldDirectory(t *testing.T) {
 // TestDemoted: a block of a whole blob that comes back with another sum is no part of a verified blob.
 func TestDemoted(t *testing.T) {
 	o := &origin{content: noise(long, 6)}
-	dir := t.TempDir()
-	c := newCache(t, dir, 1<<30)
-	mustRead(t, c, o)
-	quiet(t, c)
-	c.Close()
-	f, err := os.OpenFile(c.whole(o), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.WriteAt([]byte("damage"), 2<<20+500)
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	dir := damagedBlock(t, o)
 	o.spoil = spoilBlock(2, 3)
-	c = newCache(t, dir, 1<<30)
+	c := newCache(t, dir, 1<<30)
 	got, err := read(t.Context(), c, o)
 	if err == nil && !bytes.Equal(got, o.content) {
 		t.Error("a damaged download completes")

@@ -435,7 +435,7 @@ func TestDavfs2Git(t *testing.T) {
 		}
 
 		dir, unmount := mountDrive(t, d)
-		work := filepath.Join(dir, "work")
+		work := filepath.Join(dir, "clone")
 		git(home, "clone", "-q", "--no-local", origin, work)
 		git(work, "fsck", "--strict")
 		if err := writeFile(filepath.Join(work, "sub", "new file"), []byte("new\n")); err != nil {
@@ -457,7 +457,7 @@ func TestDavfs2Git(t *testing.T) {
 		unmount()
 
 		dir, unmount = mountDrive(t, d)
-		work = filepath.Join(dir, "work")
+		work = filepath.Join(dir, "clone")
 		git(work, "fsck", "--strict")
 		if status := git(work, "status", "--porcelain"); status != "" {
 			t.Errorf("git status, mounted again: %s", status)
@@ -473,7 +473,7 @@ func TestDavfs2Git(t *testing.T) {
 			t.Errorf("pushed in: %s, want %s", got, head)
 		}
 		unmount()
-		if content := d.do("GET", "/work/sub/new file", nil, okay).body; string(content) != "new\n" {
+		if content := d.do("GET", "/clone/sub/new file", nil, okay).body; string(content) != "new\n" {
 			t.Errorf("the file of the commit is %q", content)
 		}
 	})
