@@ -311,7 +311,7 @@ func newCredential(host, user, passwordFile, dockerConfig string) (auth.Credenti
 }
 
 // serve builds the drive, serves until ctx ends, and lets what runs then come to its end.
-func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
+func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
 
@@ -359,7 +359,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) (err error) {
 		return err
 	}
 	var servers servers
-	defer func() { servers.drain(log) }()
+	defer servers.drain(log)
 	if reg == nil {
 		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
 	} else {

@@ -37,7 +37,8 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request. junk*.go put a policy for other systems' files between the handler and any tree.
+// writes the line of each request. junk*.go put a policy for other systems' files between the handler and any tree, and
+// turns.go its changes in order.
 //
 // # Properties
 //

@@ -22,7 +22,7 @@ type patched struct {
 	more string   // XML about the code
 }
 
-// servePropPatch is PROPPATCH (RFC 4918 section 9.2): all of it or nothing. The last word on each name counts, since
+// serveProppatch is PROPPATCH (RFC 4918 section 9.2): all of it or nothing. The last word on each name counts, since
 // its instructions are done in their order.
 func (h *Handler) serveProppatch(w *guard, r *http.Request, rq *request) error {
 	body, err := readXML(r)

@@ -173,7 +173,8 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 		_, data, err := r.fetchManifest(ctx, t.digest.String())
 		return io.NopCloser(bytes.NewReader(data)), 0, err
 	}
-	data, err := f.readBlob(ctx, manifestDescriptor(t.digest, t.size), Source{Local: f.localFile(manifestDescriptor(t.digest, t.size)), Fetch: fetch})
+	desc := manifestDescriptor(t.digest, t.size)
+	data, err := f.readBlob(ctx, desc, Source{Local: f.localFile(desc), Fetch: fetch})
 	if err != nil {
 		if errors.Is(err, errAbsent) {
 			return nil, errAbsent
