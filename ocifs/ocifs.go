@@ -12,7 +12,7 @@
 //     body); every other trouble is an [Error] with a class. errors.go, remote.go
 //   - Nothing is visible before it is whole: blobs, then the manifest, then nothing more. The manifest is pushed by its
 //     tag in one request, and that request is the change. push.go
-//   - No error after a successful commit: what is tidied up afterwards may fail in silence. write.go
+//   - No error after a successful commit: what is tidied up afterwards may fail in silence. put.go
 //   - Names are asked, digests are kept. What the registry says about a name is good for Options.Freshness; what is
 //     named by its digest is good for ever. answers.go
 //   - What was described is what is read: a FileInfo carries its manifest, and Open goes by it. What the registry has on
@@ -85,7 +85,7 @@
 // the tombstone stays. The first way that works is remembered; whether a tag is really gone after DELETE is looked at
 // once. The manifest's own digest is never deleted, and blobs never: somebody's tag may share them. A tag that the registry
 // lists and cannot read, its own crash having damaged it, keeps its directory from being listed; it can be removed by its
-// name, which the log tells. remove.go, write.go
+// name, which the log tells. ladder.go, remove.go
 //
 // # Uploads
 //

@@ -2,84 +2,104 @@ package ocifs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"time"
+	"io/fs"
+	"path"
+	"slices"
 )
 
-// Rungs of the removal ladder: what a registry may let us do to make a tag read as absent. The first that works is
-// remembered, because a registry that refused once will refuse again.
-const (
-	rungDeleteTag    = iota // DELETE by tag
-	rungDeleteDigest        // a tombstone on the tag, then DELETE by the tombstone's digest
-	rungTombstone           // a tombstone that stays
-)
-
-// removeTag makes a tag of ours read as absent. The manifest under it is never deleted by its digest, and blobs never:
-// somebody's tag may share them. A tombstone is a manifest that nobody shares, so deleting it takes away its own tag
-// only.
-func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
-	ref := reference{repo, tag}
-	defer func() {
-		f.tags.forget(ref)
-		f.lists.forget(reference{repo: repo})
-		if err == nil {
-			f.tags.set(ref, tagged{}, 1)
-		}
-	}()
-	r, err := f.repository(repo)
+// RemoveAll removes a file, or a directory with its members: its marker goes first, and with it all of it is gone.
+func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo) error) error {
+	if name == "/" {
+		return fmt.Errorf("the root stays: %w", fs.ErrPermission)
+	}
+	p, err := f.layout.place(name)
 	if err != nil {
 		return err
 	}
-	if f.rung.Load() == rungDeleteTag {
-		err := r.deleteManifest(ctx, tag)
-		if err == nil || errors.Is(err, errAbsent) {
-			if f.deletes.Load() || !f.stays(ctx, r, tag) {
-				return nil
-			}
-		} else if !refusesMethod(err) {
-			return failure(err, "delete tag %s of %s", tag, repo)
+	unlock, err := f.lock(ctx, name)
+	if err != nil {
+		return failure(err, "wait to remove %s", name)
+	}
+	defer unlock()
+	s, err := f.look(ctx, p, f.last(check))
+	if err != nil && isLost(err) {
+		s, err = f.lost(ctx, p, err)
+	}
+	switch {
+	case err != nil:
+		return err
+	case s.shown() == nil && s.foreign:
+		return errForeign(name)
+	case s.shown() == nil:
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	if err := s.agree(check); err != nil {
+		return err
+	}
+	return f.remove(ctx, p, s)
+}
+
+// lost is the state of a name whose tag the registry has and cannot read. It is taken for a file of ours, so that it can
+// be removed: nothing else would make its directory readable again. failure is given back where that is not so.
+func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
+	if _, i, err := f.lookup(ctx, path.Dir(p.name)); err != nil || !i.IsDir() {
+		return state{}, failure
+	}
+	if i, err := f.askTag(ctx, p.repo, p.marker); err != nil || i != nil {
+		return state{}, failure
+	}
+	f.lists.forget(reference{repo: p.repo})
+	tags, err := f.listTags(ctx, p.repo)
+	if err != nil || !slices.Contains(tags, p.file) {
+		return state{}, failure
+	}
+	f.log.Warn("a tag that cannot be read is removed", "repository", p.repo, "tag", p.file, "error", failure)
+	return state{file: &info{name: p.base, repo: p.repo, artifact: artifact{kind: kindFile, name: p.base}}}, nil
+}
+
+// remove takes away what s says is at p. The caller holds the lock of p.
+func (f *FS) remove(ctx context.Context, p place, s state) error {
+	if s.file != nil { // under a directory, first: it must not come to light when the marker goes
+		if err := f.removeTag(ctx, p.repo, p.file); err != nil {
+			return err
 		}
-		f.rung.CompareAndSwap(rungDeleteTag, rungDeleteDigest)
 	}
-	tombstone := &artifact{kind: kindTombstone, modTime: time.Now()}
-	if _, err := f.commit(ctx, repo, tag, tombstone, nothing); err != nil {
-		return fmt.Errorf("remove tag %s of %s: %w", tag, repo, err)
-	}
-	if f.rung.Load() != rungDeleteDigest {
+	if s.dir == nil {
 		return nil
 	}
-	t, _, _ := f.tags.get(ref)
-	if t.digest == "" { // forgotten meanwhile: then the tombstone does
-		return nil
+	if err := f.removeTag(ctx, p.repo, p.marker); err != nil {
+		return err
 	}
-	if err := r.deleteManifest(ctx, t.digest.String()); err != nil && !errors.Is(err, errAbsent) {
-		// It reads as absent already. That some registries refuse this to some users is no reason to fail.
-		f.log.Debug("tombstone stays", "repository", repo, "tag", tag, "error", err)
-		if refusesMethod(err) || status(err) == http.StatusForbidden {
-			f.rung.CompareAndSwap(rungDeleteDigest, rungTombstone)
-		}
-	}
+	f.clearBehind(ctx, p.name)
 	return nil
 }
 
-// stays says whether a tag is still there after its deletion. It is asked until it has been seen to go once: a registry
-// that knows no deletion by tag may answer that there is no such manifest (ECR did), and the file would come back.
-func (f *FS) stays(ctx context.Context, r repository, tag string) bool {
-	_, _, err := r.fetchManifest(ctx, tag)
-	if errors.Is(err, errAbsent) {
-		f.deletes.Store(true)
+// clearBehind clears the place of a directory that is gone. It is gone whatever happens now, so a failure is not the
+// client's: what stays is an orphan, cleared when a directory of that name is made again.
+func (f *FS) clearBehind(ctx context.Context, dir string) {
+	ctx = context.WithoutCancel(ctx)
+	if err := f.clear(ctx, dir); err != nil {
+		f.log.Warn("members of a removed directory are left in the registry", "directory", dir, "error", err)
 	}
-	return err == nil
 }
 
-// refusesMethod says whether the registry refuses to delete in this way at all: by what the specification lets it say
-// (400 and 405), and by what some say instead.
-func refusesMethod(err error) bool {
-	switch status(err) {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusNotFound:
-		return true
+// clear removes all that ocidav has written in the place of dir, from the bottom up. What others pushed stays.
+func (f *FS) clear(ctx context.Context, dir string) error {
+	l, err := f.listTo(ctx, dir, isLost)
+	if err != nil {
+		return err
 	}
-	return hasCode(err, "UNSUPPORTED")
+	for _, m := range l.members {
+		if m.IsDir() {
+			if err := f.clear(ctx, join(dir, m.name)); err != nil {
+				return err
+			}
+		}
+	}
+	repo, err := f.layout.repository(dir)
+	if err != nil {
+		return err
+	}
+	return each(ctx, f, l.ours, func(ctx context.Context, _ int, tag string) error { return f.removeTag(ctx, repo, tag) })
 }

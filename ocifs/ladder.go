@@ -1,0 +1,85 @@
+package ocifs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Rungs of the removal ladder: what a registry may let us do to make a tag read as absent. The first that works is
+// remembered, because a registry that refused once will refuse again.
+const (
+	rungDeleteTag    = iota // DELETE by tag
+	rungDeleteDigest        // a tombstone on the tag, then DELETE by the tombstone's digest
+	rungTombstone           // a tombstone that stays
+)
+
+// removeTag makes a tag of ours read as absent. The manifest under it is never deleted by its digest, and blobs never:
+// somebody's tag may share them. A tombstone is a manifest that nobody shares, so deleting it takes away its own tag
+// only.
+func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
+	ref := reference{repo, tag}
+	defer func() {
+		f.tags.forget(ref)
+		f.lists.forget(reference{repo: repo})
+		if err == nil {
+			f.tags.set(ref, tagged{}, 1)
+		}
+	}()
+	r, err := f.repository(repo)
+	if err != nil {
+		return err
+	}
+	if f.rung.Load() == rungDeleteTag {
+		err := r.deleteManifest(ctx, tag)
+		if err == nil || errors.Is(err, errAbsent) {
+			if f.deletes.Load() || !f.stays(ctx, r, tag) {
+				return nil
+			}
+		} else if !refusesMethod(err) {
+			return failure(err, "delete tag %s of %s", tag, repo)
+		}
+		f.rung.CompareAndSwap(rungDeleteTag, rungDeleteDigest)
+	}
+	tombstone := &artifact{kind: kindTombstone, modTime: time.Now()}
+	if _, err := f.commit(ctx, repo, tag, tombstone, nothing); err != nil {
+		return fmt.Errorf("remove tag %s of %s: %w", tag, repo, err)
+	}
+	if f.rung.Load() != rungDeleteDigest {
+		return nil
+	}
+	t, _, _ := f.tags.get(ref)
+	if t.digest == "" { // forgotten meanwhile: then the tombstone does
+		return nil
+	}
+	if err := r.deleteManifest(ctx, t.digest.String()); err != nil && !errors.Is(err, errAbsent) {
+		// It reads as absent already. That some registries refuse this to some users is no reason to fail.
+		f.log.Debug("tombstone stays", "repository", repo, "tag", tag, "error", err)
+		if refusesMethod(err) || status(err) == http.StatusForbidden {
+			f.rung.CompareAndSwap(rungDeleteDigest, rungTombstone)
+		}
+	}
+	return nil
+}
+
+// stays says whether a tag is still there after its deletion. It is asked until it has been seen to go once: a registry
+// that knows no deletion by tag may answer that there is no such manifest (ECR did), and the file would come back.
+func (f *FS) stays(ctx context.Context, r repository, tag string) bool {
+	_, _, err := r.fetchManifest(ctx, tag)
+	if errors.Is(err, errAbsent) {
+		f.deletes.Store(true)
+	}
+	return err == nil
+}
+
+// refusesMethod says whether the registry refuses to delete in this way at all: by what the specification lets it say
+// (400 and 405), and by what some say instead.
+func refusesMethod(err error) bool {
+	switch status(err) {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusNotFound:
+		return true
+	}
+	return hasCode(err, "UNSUPPORTED")
+}

@@ -1,0 +1,111 @@
+package ocifs
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io/fs"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// propPatch is davfs.PropPatch.
+type propPatch = struct {
+	Set       []property
+	Remove    []xml.Name
+	ModTime   time.Time
+	BirthTime time.Time
+	Check     func(old fs.FileInfo) error
+}
+
+// Props gives the dead properties of what i describes.
+func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property, error) {
+	described, ok := i.(*info)
+	if !ok {
+		return nil, fmt.Errorf("properties of %s: it is nothing of this tree: %w", name, fs.ErrInvalid)
+	}
+	data, err := f.propertiesBlob(ctx, described)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	props, err := decodeProperties(data)
+	if err != nil { // somebody else's: what it means nobody can say
+		f.log.Warn("a file's properties are none that ocidav has written, and left out", "name", name, "error", err)
+		return nil, nil
+	}
+	return props, nil
+}
+
+// propertiesBlob reads the blob of the properties; nil for none.
+func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
+	if i.props.Digest == "" {
+		return nil, nil
+	}
+	r, err := f.repository(i.repo)
+	if err != nil {
+		return nil, err
+	}
+	data, err := f.readBlob(ctx, i.props, f.source(r, i.props))
+	return data, failure(err, "read properties of %s", i.name)
+}
+
+// PatchProps sets and removes dead properties and sets times: a new manifest with the same content.
+func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
+	if name == "/" { // the root has no marker to keep them at
+		return fmt.Errorf("the root keeps no properties: %w", fs.ErrPermission)
+	}
+	p, err := f.layout.place(name)
+	if err != nil {
+		return err
+	}
+	unlock, err := f.lock(ctx, name)
+	if err != nil {
+		return failure(err, "wait to write %s", name)
+	}
+	defer unlock()
+	s, err := f.look(ctx, p, f.askNow()) // what is not told to change is written anew
+	if err != nil {
+		return err
+	}
+	old := s.shown()
+	switch {
+	case old == nil:
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	case old.kind == kindShared:
+		return errForeign(name)
+	}
+	if err := s.agree(o.Check); err != nil {
+		return err
+	}
+	props, err := f.Props(ctx, name, old)
+	if err != nil {
+		return err
+	}
+	a := old.artifact
+	if !o.ModTime.IsZero() {
+		a.modTime = o.ModTime
+	}
+	if !o.BirthTime.IsZero() {
+		a.birthTime = o.BirthTime
+	}
+	a.props = ocispec.Descriptor{}
+	push := nothing
+	if props = patch(props, o.Set, o.Remove); len(props) > 0 {
+		desc, data, err := encodeProperties(props)
+		if err != nil {
+			return err
+		}
+		a.props = desc
+		push = func() error { return f.pushBlob(ctx, p.repo, desc, bytesOpener(data)) }
+	}
+	if err := push(); err != nil {
+		return err
+	}
+	tag := p.file
+	if old.IsDir() {
+		tag = p.marker
+	}
+	_, err = f.commit(ctx, p.repo, tag, &a, push)
+	return err
+}

@@ -1,0 +1,145 @@
+package ocifs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// putOptions is davfs.PutOptions: both name the same unnamed type, as for all that the tree's methods take.
+type putOptions = struct {
+	Size        int64
+	ModTime     time.Time
+	ContentType string
+	Check       func(old fs.FileInfo) error
+	Checksums   func() []string
+}
+
+// Put makes name a file with the bytes of r. The content is uploaded without any lock; the lock is for the last look at
+// the name and the one manifest that makes it visible.
+func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (fs.FileInfo, error) {
+	if name == "/" {
+		return nil, fmt.Errorf("/ is a directory: %w", fs.ErrExist)
+	}
+	p, err := f.layout.place(name)
+	if err != nil {
+		return nil, err
+	}
+	// What will be refused is refused before the content is read.
+	if _, err := f.mayPut(ctx, p, o.Check, f.tag); err != nil {
+		return nil, err
+	}
+	s, err := receive(ctx, r, o.Size, f.partSize, f.spoolDir)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	push := func() error { return f.pushParts(ctx, p.repo, s) }
+	if err := push(); err != nil {
+		return nil, err
+	}
+
+	unlock, err := f.lock(ctx, name)
+	if err != nil {
+		return nil, failure(err, "wait to write %s", name)
+	}
+	defer unlock()
+	old, err := f.mayPut(ctx, p, o.Check, f.last(o.Check))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	a := &artifact{
+		kind: kindFile, name: p.base, modTime: now, birthTime: now, contentType: o.ContentType,
+		size: s.size, content: s.content, layers: s.parts,
+	}
+	if !o.ModTime.IsZero() {
+		a.modTime = o.ModTime
+	}
+	if o.Checksums != nil {
+		a.checksums = o.Checksums()
+	}
+	if old != nil {
+		a.name, a.birthTime, a.props = old.name, old.birthTime, old.props
+		if a.birthTime.IsZero() {
+			a.birthTime = now
+		}
+	}
+	i, err := f.commit(ctx, p.repo, p.file, a, push)
+	if err != nil {
+		return nil, err
+	}
+	f.keepContent(ctx, s)
+	return i, nil
+}
+
+// mayPut looks whether name can become a file and gives the file that is there, nil for none.
+func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (*info, error) {
+	s, err := f.look(ctx, p, ask)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.foreign:
+		return nil, errForeign(p.name)
+	case s.dir != nil:
+		return nil, fmt.Errorf("%s is a directory: %w", p.name, fs.ErrExist)
+	}
+	return s.file, s.agree(check)
+}
+
+// pushParts uploads the content.
+func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
+	offsets := make([]int64, len(s.parts)+1)
+	for i, part := range s.parts {
+		offsets[i+1] = offsets[i] + part.Size
+	}
+	return each(ctx, f, s.parts, func(ctx context.Context, i int, part ocispec.Descriptor) error {
+		return f.pushBlob(ctx, repo, part, func() (io.Reader, error) { return s.open(offsets[i], part.Size), nil })
+	})
+}
+
+// keepContent gives what was written to the blobs at hand: it is likely to be read next.
+func (f *FS) keepContent(ctx context.Context, s *spool) {
+	offset := int64(0)
+	for _, part := range s.parts {
+		f.keepBlob(ctx, part, s.open(offset, part.Size))
+		offset += part.Size
+	}
+}
+
+// agree asks check about what is shown.
+func (s state) agree(check func(fs.FileInfo) error) error {
+	switch i := s.shown(); {
+	case check == nil:
+		return nil
+	case i == nil:
+		return check(nil)
+	default:
+		return check(i)
+	}
+}
+
+// last is how to ask at the commit where only a condition hangs on the answer.
+func (f *FS) last(check func(fs.FileInfo) error) asker {
+	if check == nil {
+		return f.tag
+	}
+	return f.askNow()
+}
+
+// askNow asks the registry even if its last answer is fresh, for others may have written since, unless it tells of
+// changes by itself. A window of one round trip is left, because a registry has no compare-and-swap.
+func (f *FS) askNow() asker {
+	if f.told {
+		return f.tag
+	}
+	return f.askTag
+}
+
+func errForeign(name string) error {
+	return fmt.Errorf("%s is the tag of an artifact that was not written by ocidav: %w", name, fs.ErrPermission)
+}
