@@ -15,6 +15,7 @@ var forbidden = map[string][]string{
 	"ocidav/davfs/treetest":     {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/"},
 	"ocidav/ocifs":              {"golang.org/x/net", "ocidav/davfs", "ocidav/cache", "ocidav/ocifs/", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
 	"ocidav/ocifs/embedded":     {"ocidav/", "github.com/urfave/", "github.com/hashicorp/", "golang.org/x/net"},
+	"ocidav/ocifs/probe":        {"ocidav/", "golang.org/x/net", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
 	"ocidav/ocifs/registrytest": {"ocidav/", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/cache":              {"ocidav/", "golang.org/x/net", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/integration":        {"ocidav/", "oras.land/", "github.com/"},

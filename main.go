@@ -22,6 +22,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,7 @@ import (
 	"ocidav/davfs"
 	"ocidav/ocifs"
 	"ocidav/ocifs/embedded"
+	"ocidav/ocifs/probe"
 )
 
 var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
@@ -103,6 +105,13 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 				Action: func(c *cli.Context) error { return health(c.Context, c.String("listen"), c.String("prefix")) },
 			},
 			{
+				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
+				ArgsUsage: "REF", Flags: credentialFlags(),
+				Description: "REF is that of serve --registry. A few small artifacts are pushed to PREFIX/x.probe and removed again,\n" +
+					"and what the registry does not let go of is named.",
+				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
+			},
+			{
 				Name: "version", Usage: "print the version",
 				Action: func(*cli.Context) error { _, err := fmt.Fprintln(stdout, "ocidav", version()); return err },
 			},
@@ -111,21 +120,18 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 }
 
 func listenFlag() cli.Flag {
-	return &cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", Usage: "`ADDRESS` of the drive; port 0 picks one", EnvVars: env("listen")}
+	return text("listen", "127.0.0.1:8080", "`ADDRESS` of the drive; port 0 picks one")
 }
 
 func prefixFlag() cli.Flag {
-	return &cli.StringFlag{Name: "prefix", Value: "/", Usage: "URL `PATH` of the drive", EnvVars: env("prefix")}
+	return text("prefix", "/", "URL `PATH` of the drive")
 }
 
 func serveFlags() []cli.Flag {
-	text := func(name, value, help string) cli.Flag {
-		return &cli.StringFlag{Name: name, Value: value, Usage: help, EnvVars: env(name)}
-	}
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
 	}
-	return []cli.Flag{
+	return append(credentialFlags(),
 		listenFlag(),
 		text("registry", "", "`REF` of the drive's root, [http://]host[:port][/prefix]; none: the embedded registry"),
 		text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry"),
@@ -142,12 +148,22 @@ func serveFlags() []cli.Flag {
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
+		text("log-level", "info", "debug, info, warn or error"),
+		text("log-format", "text", "text or json"),
+	)
+}
+
+// credentialFlags are those of every command that talks to a registry.
+func credentialFlags() []cli.Flag {
+	return []cli.Flag{
 		text("registry-config", "", "docker configuration `FILE` with credentials; none: docker's own place"),
 		text("registry-username", "", "`USER` at the registry"),
 		text("registry-password-file", "", "`FILE` that holds the password"),
-		text("log-level", "info", "debug, info, warn or error"),
-		text("log-format", "text", "text or json"),
 	}
+}
+
+func text(name, value, help string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: help, EnvVars: env(name)}
 }
 
 func env(flag string) []string {
@@ -251,7 +267,7 @@ func newConfig(c *cli.Context) (config, error) {
 	if cfg.host, cfg.root, cfg.plainHTTP, err = ocifs.ParseReference(ref); err != nil {
 		return cfg, usage("--registry: %v", err)
 	}
-	cfg.credential, err = newCredential(cfg.host, c.String("registry-username"), c.String("registry-password-file"), c.String("registry-config"))
+	cfg.credential, err = newCredential(c, cfg.host)
 	return cfg, err
 }
 
@@ -282,7 +298,8 @@ func (c *config) setOrigin(public, trusted string) error {
 
 // newCredential says how to log in at host: as user with the password in a file, or as docker's configuration says,
 // helpers included.
-func newCredential(host, user, passwordFile, dockerConfig string) (auth.CredentialFunc, error) {
+func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
+	user, passwordFile, dockerConfig := c.String("registry-username"), c.String("registry-password-file"), c.String("registry-config")
 	if (user == "") != (passwordFile == "") {
 		return nil, usage("--registry-username and --registry-password-file go together")
 	}
@@ -478,6 +495,33 @@ func (s *servers) drain(log *slog.Logger) {
 			s.list[i].Close()
 		}
 	}
+}
+
+// probeRegistry asks the registry of the command line what it can do.
+func probeRegistry(c *cli.Context, stdout io.Writer) error {
+	if c.NArg() != 1 {
+		return usage("probe takes one REF, [http://]host[:port][/prefix]")
+	}
+	host, prefix, plainHTTP, err := ocifs.ParseReference(c.Args().First())
+	if err != nil {
+		return usage("%v", err)
+	}
+	credential, err := newCredential(c, host)
+	if err != nil {
+		return err
+	}
+	client, err := ocifs.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
+	if err != nil {
+		return err
+	}
+	findings, err := probe.Run(c.Context, client, prefix)
+	if e := probe.Table(stdout, findings); err == nil {
+		err = e
+	}
+	if err == nil && slices.ContainsFunc(findings, func(f probe.Finding) bool { return f.Verdict == probe.Broken }) {
+		err = errors.New("a drive on this registry would lack what is marked with NO")
+	}
+	return err
 }
 
 // health asks the drive on this machine that listens on address, all addresses of the machine being those of loopback.

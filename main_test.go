@@ -127,6 +127,10 @@ func TestServe(t *testing.T) {
 	if code != http.StatusOK || !strings.Contains(manifest, `"application/vnd.ocidav.file.v1"`) {
 		t.Errorf("manifest: %d %s", code, manifest)
 	}
+	var table bytes.Buffer
+	if code := run(t.Context(), []string{"ocidav", "probe", strings.Split(registry, "/v2/")[0]}, &table, &table); code != 0 || strings.Contains(table.String(), "NO") {
+		t.Errorf("probe: exit %d\n%s", code, table.String())
+	}
 	if code, _ := request(t, http.MethodDelete, registry+"x.root/manifests/a.txt", ""); code != http.StatusAccepted {
 		t.Errorf("DELETE of the tag: %d", code)
 	}
@@ -393,6 +397,10 @@ func TestCommands(t *testing.T) {
 		{[]string{"--verbose"}, 2, "verbose"},
 		{[]string{"health", "--listen", "nowhere"}, 2, "nowhere"},
 		{[]string{"health", "--listen", "127.0.0.1:1"}, 1, "refused"},
+		{[]string{"probe"}, 2, "REF"},
+		{[]string{"probe", "ftp://host"}, 2, "ftp"},
+		{[]string{"probe", "--registry-username", "x", "localhost:1"}, 2, "together"},
+		{[]string{"probe", "127.0.0.1:1"}, 1, "refused"},
 	} {
 		var out bytes.Buffer
 		if code := run(t.Context(), append([]string{"ocidav"}, c.args...), &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
