@@ -5,10 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -29,11 +26,13 @@ func Status(status int, codes ...string) Fault {
 	}
 }
 
-// TooMany answers 429 and says when to come back, in seconds: Docker Hub, GHCR, every cloud.
+// TooMany answers 429 and says when to come back, in seconds, unless that is zero: Docker Hub, GHCR, every cloud.
 func TooMany(after time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 		drain(r)
-		w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+		if after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+		}
 		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "pull rate limit exceeded")
 	}
 }
@@ -56,8 +55,23 @@ func ResetBefore(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 
 // ResetAfter closes the connection without an answer when the request has had its effect.
 func ResetAfter(_ http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
-	serve(httptest.NewRecorder(), r)
+	record(r, serve)
 	panic(http.ErrAbortHandler)
+}
+
+// ResetInBody reads half of the request's content and closes the connection; the request has no effect.
+func ResetInBody(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
+	_, _ = io.CopyN(io.Discard, r.Body, max(1, r.ContentLength/2))
+	panic(http.ErrAbortHandler)
+}
+
+// CutHead closes the connection in the middle of the answer's header. The request has its effect.
+func CutHead(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	rec := record(r, serve)
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(rec.Code)+" Cut\r\nContent-Le")
+		_ = conn.Close()
+	}
 }
 
 // Cut sends the header of the answer and half of its body, and closes the connection. The request has its effect. An
@@ -81,9 +95,23 @@ func Garble(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 
 // Stall never answers; the request has no effect. It ends with the request's context.
 func Stall(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
-	drain(r) // the server sees a client leave only when it has read what the client sent
+	drain(r)
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
+}
+
+// StallAfter never answers; the request has its effect.
+func StallAfter(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	record(r, serve)
+	Stall(w, r, serve)
+}
+
+// StallInRequest takes no more than a byte of the request's content for eight minutes, and never answers: a registry that
+// hangs while it is written to. The request has no effect.
+func StallInRequest(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	_, _ = r.Body.Read(make([]byte, 1))
+	time.Sleep(8 * time.Minute) // a client that leaves is seen by reading only
+	Stall(w, r, serve)
 }
 
 // StallInBody sends half of the answer's body and then nothing more until the request's context ends.
@@ -93,11 +121,40 @@ func StallInBody(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc)
 	panic(http.ErrAbortHandler)
 }
 
+// Slow makes the answer wait; the request has its effect before.
+func Slow(wait time.Duration) Fault {
+	return func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+		rec := record(r, serve)
+		select {
+		case <-time.After(wait):
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
+		maps.Copy(w.Header(), rec.Header())
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	}
+}
+
+// Brief is a fault that passes: from the first request that meets it on for so long.
+func Brief(lasts time.Duration, fault Fault) Fault {
+	var begin sync.Once
+	var end time.Time
+	return func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+		begin.Do(func() { end = time.Now().Add(lasts) })
+		if time.Now().After(end) {
+			serve(w, r)
+			return
+		}
+		fault(w, r, serve)
+	}
+}
+
 // half sends what the answer begins with.
 func half(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	rec := record(r, serve)
 	body := rec.Body.Bytes()
-	if len(body) == 0 {
+	if len(body) == 0 || r.Method == http.MethodHead {
 		return
 	}
 	maps.Copy(w.Header(), rec.Header())
@@ -107,98 +164,12 @@ func half(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	_ = http.NewResponseController(w).Flush()
 }
 
+// record has the request served. What of it was not read is read then, for only so the server sees a client leave.
 func record(r *http.Request, serve http.HandlerFunc) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	serve(rec, r)
+	drain(r)
 	return rec
 }
 
 func drain(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
-
-// Match picks requests; the zero value picks all.
-type Match struct {
-	Method string // one or several, separated by spaces; empty: any
-	Path   string // regular expression for the URL's path; empty: any
-	Skip   int    // so many of them pass first
-	Every  int    // of the rest each one that many after the last, beginning with the first; zero: each
-	First  bool   // of those that ask for the same thing only the first: the next try passes
-}
-
-// Writes picks all requests that change something.
-var Writes = Match{Method: "POST PATCH PUT DELETE"}
-
-// A Rule is a fault that waits for requests.
-type Rule struct {
-	registry *Registry
-	match    Match
-	path     *regexp.Regexp
-	fault    Fault
-	times    int // zero: for ever
-	seen     int
-	hits     int
-	known    map[string]bool // what was asked for, if match.First
-}
-
-// Hits gives the number of requests that met the fault, so that a test can see that it has tested something.
-func (u *Rule) Hits() int {
-	u.registry.faults.mu.Lock()
-	defer u.registry.faults.mu.Unlock()
-	return u.hits
-}
-
-// faults are the rules, of which the first that picks a request decides.
-type faults struct {
-	mu    sync.Mutex
-	rules []*Rule
-}
-
-// Fail makes requests that match meet fault, so many times, or for ever if times is zero.
-func (g *Registry) Fail(match Match, fault Fault, times int) *Rule {
-	u := &Rule{registry: g, match: match, path: regexp.MustCompile(match.Path), fault: fault, times: times,
-		known: map[string]bool{}}
-	g.faults.mu.Lock()
-	defer g.faults.mu.Unlock()
-	g.faults.rules = append(g.faults.rules, u)
-	return u
-}
-
-// Heal ends all faults. Requests that stall go on stalling.
-func (g *Registry) Heal() {
-	g.faults.mu.Lock()
-	defer g.faults.mu.Unlock()
-	g.faults.rules = nil
-}
-
-func (f *faults) pick(r *http.Request) Fault {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, u := range f.rules {
-		if u.picksLocked(r) {
-			u.hits++
-			return u.fault
-		}
-	}
-	return nil
-}
-
-func (u *Rule) picksLocked(r *http.Request) bool {
-	methods := strings.Fields(u.match.Method)
-	if len(methods) > 0 && !slices.Contains(methods, r.Method) || !u.path.MatchString(r.URL.Path) {
-		return false
-	}
-	if u.match.First {
-		// Two tries of one upload have two sessions; it is one thing by its digest.
-		q := route(r)
-		thing := strings.Join([]string{r.Method, q.kind, q.repo, q.ref, r.URL.RawQuery}, " ")
-		if q.kind == "upload" {
-			thing = strings.Join([]string{r.Method, q.kind, q.repo, r.URL.Query().Get("digest")}, " ")
-		}
-		if u.known[thing] {
-			return false
-		}
-		u.known[thing] = true
-	}
-	u.seen++
-	n := u.seen - 1 - u.match.Skip
-	return n >= 0 && (u.match.Every == 0 || n%u.match.Every == 0) && (u.times == 0 || u.hits < u.times)
-}

@@ -7,7 +7,8 @@
 // run in a bubble of testing/synctest, where a client's pauses between two tries take no time.
 //
 // Files: routes, answers (registrytest.go); manifests, tags (manifests.go); blobs (blobs.go); uploads, mounts
-// (uploads.go); what is stored, back doors (store.go); defects.go; faults.go; counts.go; listen.go.
+// (uploads.go); what is stored, back doors (store.go); defects.go; what goes wrong
+// (faults.go), and at which requests (rules.go); counts.go; listen.go.
 package registrytest
 
 import (
