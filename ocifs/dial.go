@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -118,19 +117,8 @@ func (t impatient) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = cancelling{resp.Body, func() { cancel(nil) }}
+	resp.Body = watch(resp.Body, func() { cancel(nil) })
 	return resp, nil
-}
-
-// cancelling is the body of an answer; when it is closed its request's context ends.
-type cancelling struct {
-	io.ReadCloser
-	cancel func()
-}
-
-func (b cancelling) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
 }
 
 // errSilent is a net.Error that is a timeout.
