@@ -34,6 +34,9 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 	}
 	if f.rung.Load() == rungDeleteTag {
 		err := r.deleteManifest(ctx, tag)
+		if unheard(err) && f.gone(ctx, r, tag) {
+			return nil
+		}
 		if err == nil || errors.Is(err, errAbsent) {
 			if f.deletes.Load() || !f.stays(ctx, r, tag) {
 				return nil
@@ -62,6 +65,17 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 		}
 	}
 	return nil
+}
+
+// unheard says whether a request may have had its effect although it failed: its answer was lost.
+func unheard(err error) bool {
+	return err != nil && (status(err) == 0 || status(err) >= http.StatusInternalServerError)
+}
+
+// gone says whether the registry says that there is no such tag, so that a failure of its deletion is none.
+func (f *FS) gone(ctx context.Context, r repository, tag string) bool {
+	_, _, err := r.fetchManifest(ctx, tag)
+	return errors.Is(err, errAbsent)
 }
 
 // stays says whether a tag is still there after its deletion. It is asked until it has been seen to go once: a registry
