@@ -30,7 +30,7 @@ import (
 //     goroutine hangs, which the bubble would notice. So can a process that knows nothing
 //   - nothing comes back to life where directories are made anew, and no spool file is left
 //
-// One of six fault points is swept, always the same ones; OCIDAV_SWEEP=all sweeps all of them.
+// One of twelve fault points is swept, always the same ones; OCIDAV_SWEEP=all sweeps all of them.
 func TestSweep(t *testing.T) {
 	var points atomic.Int64
 	t.Cleanup(func() { t.Logf("%d fault points", points.Load()) })
@@ -73,7 +73,7 @@ type sweep struct {
 const settling = 10 * time.Minute
 
 func newSweep(f *fake, d registrytest.Defects, op swept) *sweep {
-	s := &sweep{fake: f, defects: d, op: op, share: 6, views: newViews()}
+	s := &sweep{fake: f, defects: d, op: op, share: 12, views: newViews()}
 	if os.Getenv("OCIDAV_SWEEP") == "all" {
 		s.share = 1
 	}
