@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 type registry struct {
 	*process
 	address string // host:port
+	dir     string // of its configuration and storage
 }
 
 // The log level is info because the chosen port is said at that level.
@@ -34,9 +36,31 @@ func startRegistry(t testing.TB, deletion bool) *registry {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &registry{process: startProcess(t, dir, environment(dir), program, "serve", config)}
-	t.Cleanup(r.kill)
+	r := &registry{process: startProcess(t, dir, environment(dir), program, "serve", config), dir: dir}
+	t.Cleanup(func() { r.kill() }) // the process of that time
 	r.address = r.waitLine(t, "listening on ")
+	r.waitAnswer(t)
+	return r
+}
+
+// restart starts the registry again after its end, on the same port and directory.
+func (r *registry) restart(t testing.TB) {
+	t.Helper()
+	config := filepath.Join(r.dir, "config.yml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("127.0.0.1:0"), []byte(r.address), 1)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.process = startProcess(t, r.dir, environment(r.dir), need(t, "docker-registry"), "serve", config)
+	r.waitAnswer(t)
+}
+
+func (r *registry) waitAnswer(t testing.TB) {
+	t.Helper()
 	eventually(t, startLimit, "docker-registry does not answer", func() bool {
 		resp, err := http.Get("http://" + r.address + "/v2/")
 		if err != nil {
@@ -45,7 +69,6 @@ func startRegistry(t testing.TB, deletion bool) *registry {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	return r
 }
 
 // ref is what --registry takes for the drive's root.
