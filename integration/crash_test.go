@@ -2,125 +2,41 @@ package integration
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 )
 
-// diary is what a writer knows of its files: the content that was acknowledged last, and what it has tried since, which
-// may have become the content too.
-type diary struct {
-	acknowledged map[string][32]byte
-	tried        map[string][][32]byte
-	deleted      map[string]bool // a deletion was tried since
-}
-
-func newDiary() *diary {
-	return &diary{map[string][32]byte{}, map[string][][32]byte{}, map[string]bool{}}
-}
-
-// write puts and sometimes deletes files until the server is gone.
-func (y *diary) write(d *drive, dir string) {
-	for i := 0; ; i++ {
-		name := fmt.Sprintf("%s/%d", dir, i%7)
-		if i%11 == 10 {
-			y.deleted[name] = true
-			a := d.try(http.MethodDelete, name, nil)
-			if a.err != nil {
-				return
-			}
-			if a.status == http.StatusNoContent {
-				delete(y.acknowledged, name)
-				delete(y.tried, name)
-				delete(y.deleted, name)
-			}
-			continue
-		}
-		size := rand.IntN(20_000)
-		if i%5 == 4 {
-			size = 1<<20 + rand.IntN(1<<20) // spooled
-		}
-		content := random(size)
-		sum := sha256.Sum256(content)
-		y.tried[name] = append(y.tried[name], sum)
-		a := d.try(http.MethodPut, name, content)
-		if a.err != nil {
-			return
-		}
-		if slices.Contains(made, a.status) {
-			y.acknowledged[name] = sum
-			delete(y.tried, name)
-			delete(y.deleted, name)
-		}
-	}
-}
-
-// settle compares the diary with what is there, and takes that for acknowledged.
-func (y *diary) settle(d *drive, dir string) (files int) {
-	d.t.Helper()
-	for i := range 7 {
-		name := fmt.Sprintf("%s/%d", dir, i)
-		a := d.try(http.MethodGet, name, nil)
-		sum := sha256.Sum256(a.body)
-		known, wasThere := y.acknowledged[name]
-		switch {
-		case a.err == nil && a.status == http.StatusNotFound:
-			if wasThere && !y.deleted[name] {
-				d.t.Errorf("%s was acknowledged and is gone", name)
-			}
-			delete(y.acknowledged, name)
-		case a.err != nil || a.status != http.StatusOK:
-			d.t.Errorf("GET %s: %s", name, summary(a))
-		case (wasThere && sum == known) || slices.Contains(y.tried[name], sum):
-			files++
-			y.acknowledged[name] = sum
-		default:
-			d.t.Errorf("%s has %d bytes that nobody wrote there", name, len(a.body))
-		}
-		delete(y.tried, name)
-		delete(y.deleted, name)
-	}
-	return files
-}
-
-// TestCrash kills the server at random moments under parallel writers: what was acknowledged is whole, all else is
-// whole or absent, and nothing piles up.
-func TestCrash(t *testing.T) {
+// TestKillSweep kills the server at random moments under clients that change all kinds of things: what was acknowledged is
+// there, all else is old or new and whole, every directory can be listed, and nothing piles up. 100 kills in all, or ten
+// where it has to be short.
+func TestKillSweep(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
-		rounds := 6
+		kills := map[string]int{onEmbedded: 50, onDeleting: 40, onKeeping: 15}[b.name]
 		if testing.Short() {
-			rounds = 2
+			kills /= 10
 		}
 		d := b.start(t)
-		writers := make([]*diary, 4)
-		for i := range writers {
-			writers[i] = newDiary()
-			d.mkcol(fmt.Sprintf("/w%d", i))
-		}
-		for range rounds {
-			var wg sync.WaitGroup
-			for i, y := range writers {
-				wg.Go(func() { y.write(d, fmt.Sprintf("/w%d", i)) })
+		load := startLoad(t, d, 4)
+		for n := range kills {
+			if n > 0 {
+				load.resume()
 			}
-			time.Sleep(200*time.Millisecond + rand.N(time.Second))
+			time.Sleep(rand.N(250 * time.Millisecond))
 			d.crash()
-			wg.Wait()
+			load.stop()
 			d.start()
-			files := 0
-			for i, y := range writers {
-				files += y.settle(d, fmt.Sprintf("/w%d", i))
-			}
-			if got := len(d.tree("/")); got != files+len(writers) {
-				t.Errorf("%d files by name, %d resources by listing, want %d", files, got, files+len(writers))
-			}
+			load.settle()
 			d.wantNoSpool()
+			if t.Failed() {
+				t.Fatalf("after kill %d", n+1)
+			}
 		}
+		t.Logf("%d kills, %d changes acknowledged", kills, load.acknowledged())
 	})
 }
 
