@@ -104,6 +104,8 @@ type FS struct {
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
 	lists        *answers[[]string]             // and about repositories
+	listed       *recent[string, listed]        // the same, for questions about single tags
+	listing      flights[string]                // and who asks for them
 	artifacts    *recent[artifactKey, artifact] // manifests by digest
 	repositories *recent[string, repository]    // clients
 	present      *recent[presence, struct{}]    // blobs known to be in a repository
@@ -138,6 +140,7 @@ func New(o Options) (*FS, error) {
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
+		listed:       newRecent[string, listed](keptListedNames),
 		artifacts:    newRecent[artifactKey, artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),

@@ -16,6 +16,7 @@ type putOptions = struct {
 	ModTime     time.Time
 	ContentType string
 	Check       func(old fs.FileInfo) error
+	Recent      bool
 	Checksums   func() []string
 }
 
@@ -49,7 +50,11 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 		return nil, failure(err, "wait to write %s", name)
 	}
 	defer unlock()
-	old, err := f.mayPut(ctx, p, o.Check, f.last(o.Check))
+	ask := f.last(o.Check)
+	if o.Recent {
+		ask = f.tag
+	}
+	old, err := f.mayPut(ctx, p, o.Check, ask)
 	if err != nil {
 		return nil, err
 	}
