@@ -141,6 +141,11 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
 		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
+		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (stream, where the registry takes it)"),
+		&cli.GenericFlag{Name: "spool-size", Value: new(byteSize), EnvVars: env("spool-size"), DefaultText: "as the disk has",
+			Usage: "`BYTES` that all uploads on their way may take in --cache-dir; 0 is as the disk has"},
+		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
+			Usage: "for how long a write that the registry fails is tried again, from its last byte on"},
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
 		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-Host and X-Forwarded-Prefix are believed"),
@@ -196,7 +201,10 @@ type config struct {
 	data, registryShown string
 	cacheDir            string
 	cacheSize, partSize int64
+	spoolSize           int64
+	upload              string
 	freshness           time.Duration
+	writeTimeout        time.Duration
 	credential          auth.CredentialFunc
 	logLevel            slog.Level
 	logJSON             bool
@@ -207,6 +215,7 @@ func newConfig(c *cli.Context) (config, error) {
 		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
+		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
 		freshness: c.Duration("freshness"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
@@ -231,6 +240,10 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--log-format %s: want text or json", c.String("log-format"))
 	case cfg.freshness < 0:
 		return cfg, usage("--freshness %s: want zero or more", cfg.freshness)
+	case cfg.writeTimeout <= 0:
+		return cfg, usage("--write-timeout %s: want more than zero", cfg.writeTimeout)
+	case cfg.upload != ocifs.UploadAuto && cfg.upload != ocifs.UploadStream && cfg.upload != ocifs.UploadMonolithic:
+		return cfg, usage("--upload %s: want auto, stream or monolithic", cfg.upload)
 	case cfg.partSize < 1<<20:
 		return cfg, usage("--part-size %s: want 1MiB or more", c.Generic("part-size"))
 	case cfg.cacheDir == "":
@@ -345,6 +358,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	var tree *ocifs.FS
 	var reg *embedded.Registry
 	var local func(digest.Digest) (*os.File, error)
+	upload := cfg.upload
 	host, plainHTTP, freshness, transport := cfg.host, cfg.plainHTTP, cfg.freshness, http.RoundTripper(ocifs.NewTransport())
 	if cfg.host == "" {
 		reg, err = embedded.Open(cfg.data, embedded.Options{Log: log, Changed: func(repo, ref string) { tree.Changed(repo, ref) }})
@@ -354,13 +368,17 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		defer reg.Close()
 		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
 		local, freshness = reg.OpenBlob, ocifs.Told
+		if upload == ocifs.UploadAuto {
+			upload = ocifs.UploadDirect
+		}
 	}
 	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
 	if err != nil {
 		return err
 	}
 	tree, err = ocifs.New(ocifs.Options{
-		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize, SpoolDir: spool, Local: local, Log: log,
+		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
+		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, WriteTimeout: cfg.writeTimeout, Local: local, Log: log,
 	})
 	if err != nil {
 		return usageError{err}

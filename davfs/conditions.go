@@ -34,6 +34,13 @@ type ifCond struct {
 	held        bool   // the token is a lock on one of the names
 }
 
+// stated says whether a condition hangs on what stands at a name; locks do not.
+func (c *conditions) stated() bool {
+	return c.match != nil || c.noneMatch != nil || !c.since.IsZero() || slices.ContainsFunc(c.lists, func(l ifList) bool {
+		return slices.ContainsFunc(l.conds, func(cond ifCond) bool { return cond.etag != "" })
+	})
+}
+
 // maxIfLists bounds what one If header can ask of the tree. Clients send one list for each lock that they hold.
 const maxIfLists = 256
 

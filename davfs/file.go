@@ -216,6 +216,7 @@ func (p *putFile) put(r io.Reader, check Check) (fs.FileInfo, error) {
 		ModTime:     p.rq.mtime,
 		ContentType: keptType(p.rq.ctype, p.name),
 		Check:       check,
+		Recent:      !p.rq.cond.stated(),
 		Checksums:   p.rq.body.checksum.keep,
 	})
 	if err == nil && p.rq.body.err != nil {

@@ -88,6 +88,7 @@ type PutOptions = struct {
 	ModTime     time.Time // modification time; zero: now
 	ContentType string    // media type to keep; empty: keep none, it follows from the name
 	Check       Check
+	Recent      bool // Check hangs on no state of the file: a recent answer about it will do, as for any question
 
 	// Checksums gives digests of the content to keep beside it, as ALGORITHM:HEX. It is called when r has ended.
 	Checksums func() []string

@@ -60,6 +60,14 @@ func (a *answers[V]) learn(ref reference, v V, stamp uint64, weight int) {
 	}
 }
 
+// changedSince says whether the answer has changed since a question that began with stamp, or may have.
+func (a *answers[V]) changedSince(ref reference, stamp uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, _ := a.said.get(ref)
+	return stamp <= a.floor || stamp <= s.changed
+}
+
 // set keeps what we have just changed ourselves.
 func (a *answers[V]) set(ref reference, v V, weight int) {
 	a.mu.Lock()

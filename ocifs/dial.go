@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote"
@@ -72,9 +74,10 @@ func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential a
 	}
 	reg.PlainHTTP = plainHTTP
 	client := &auth.Client{
-		Client: &http.Client{Transport: rewinding{&retry.Transport{
-			Base: impatient{transport}, Policy: func() retry.Policy { return policy{} },
-		}}},
+		Client: &http.Client{Transport: repeating{
+			once:  impatient{transport},
+			again: &retry.Transport{Base: impatient{transport}, Policy: func() retry.Policy { return policy{} }},
+		}},
 		Cache:      auth.NewCache(),
 		Credential: credential,
 	}
@@ -83,36 +86,47 @@ func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential a
 	return reg, nil
 }
 
-// rewinding lets requests with a *body be repeated.
-type rewinding struct{ next http.RoundTripper }
+// repeating sends a request again where that may help, except for those of a push, which is repeated as a whole: once.
+// It lets requests with a *body be repeated.
+type repeating struct{ once, again http.RoundTripper }
 
-func (t rewinding) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t repeating) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Context().Value(onceKey{}) != nil {
+		return t.once.RoundTrip(req)
+	}
 	if b, ok := req.Body.(*body); ok {
 		req = req.WithContext(req.Context()) // the caller's request is not ours to change
 		req.GetBody = b.again
 	}
-	return t.next.RoundTrip(req)
+	return t.again.RoundTrip(req)
 }
 
-// answerTimeout is how long a registry may be silent before the head of its answer. WebDAV clients give up after 30
-// seconds or a minute and would not hear why. Only the end of an upload may take longer, while a registry assembles it
-// (NewTransport).
-const answerTimeout = 25 * time.Second
+// How long a registry may be silent. WebDAV clients give up after 30 seconds or a minute and would not hear why. Only the
+// end of an upload may take longer, while a registry assembles it.
+const (
+	answerTimeout = 25 * time.Second // before the head of its answer
+	uploadTimeout = 2 * time.Minute  // the same for content, and while it takes no more of it
+)
 
-// impatient gives up requests that are not answered in time.
+// impatient gives up requests that are not answered in time. The time that a body takes to come is not the registry's.
 type impatient struct{ next http.RoundTripper }
 
 func (t impatient) RoundTrip(req *http.Request) (*http.Response, error) {
+	patience := silence(answerTimeout)
 	if (req.Method == http.MethodPut || req.Method == http.MethodPatch) && strings.Contains(req.URL.Path, "/blobs/uploads/") {
-		return t.next.RoundTrip(req)
+		patience = silence(uploadTimeout)
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	timer := time.AfterFunc(answerTimeout, func() { cancel(errSilent) })
-	resp, err := t.next.RoundTrip(req.WithContext(ctx))
-	inTime := timer.Stop()
+	c := &clock{patience: time.Duration(patience), timer: time.AfterFunc(time.Duration(patience), func() { cancel(patience) })}
+	req = req.WithContext(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = &timed{req.Body, c}
+	}
+	resp, err := t.next.RoundTrip(req)
+	c.end()
 	if err != nil {
-		if !inTime && context.Cause(ctx) == errSilent {
-			err = errSilent // as it is: *url.Error looks at no chain for Timeout
+		if context.Cause(ctx) == error(patience) {
+			err = patience // as it is: *url.Error looks at no chain for Timeout
 		}
 		cancel(nil)
 		return nil, err
@@ -121,13 +135,70 @@ func (t impatient) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// errSilent is a net.Error that is a timeout.
-var errSilent error = silence{}
+// clock measures for how long a registry is silent.
+type clock struct {
+	mu       sync.Mutex
+	timer    *time.Timer
+	patience time.Duration
+	over     bool // it has answered
+}
 
-type silence struct{}
+func (c *clock) run(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if on && !c.over {
+		c.timer.Reset(c.patience)
+	} else {
+		c.timer.Stop()
+	}
+}
 
-func (silence) Error() string {
-	return fmt.Sprintf("the registry has not answered for %s", answerTimeout)
+func (c *clock) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.timer.Stop()
+}
+
+// timed is a request's body: the clock stands still while the content is waited for, and begins anew when it has come.
+type timed struct {
+	io.ReadCloser
+	clock *clock
+}
+
+func (t *timed) Read(p []byte) (int, error) {
+	t.clock.run(false)
+	defer t.clock.run(true)
+	return t.ReadCloser.Read(p)
+}
+
+// WriteTo saves the copying where the length is unknown and the content comes in pieces.
+func (t *timed) WriteTo(w io.Writer) (int64, error) {
+	to, ok := t.ReadCloser.(io.WriterTo)
+	if !ok {
+		return io.Copy(w, struct{ io.Reader }{t})
+	}
+	t.clock.run(false)
+	defer t.clock.run(true)
+	return to.WriteTo(timedWriter{w, t.clock})
+}
+
+type timedWriter struct {
+	io.Writer
+	clock *clock
+}
+
+func (t timedWriter) Write(p []byte) (int, error) {
+	t.clock.run(true)
+	defer t.clock.run(false)
+	return t.Writer.Write(p)
+}
+
+// silence is a net.Error that is a timeout: for how long there was none.
+type silence time.Duration
+
+func (s silence) Error() string {
+	return fmt.Sprintf("the registry has not answered for %s", time.Duration(s))
 }
 func (silence) Timeout() bool   { return true }
 func (silence) Temporary() bool { return true }
@@ -143,7 +214,7 @@ func Ping(ctx context.Context, reg *remote.Registry) error {
 func NewTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 128, 64
-	t.ResponseHeaderTimeout = 2 * time.Minute // a registry may assemble a large upload before it answers
+	t.ResponseHeaderTimeout = uploadTimeout // a registry may assemble a large upload before it answers
 	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	return t
 }

@@ -52,7 +52,7 @@ func failure(err error, format string, args ...any) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	return &Error{Class: classOf(err), Err: fmt.Errorf("%s: %w", op, opaque{err})}
+	return &Error{Class: classOf(err), After: afterOf(err), Err: fmt.Errorf("%s: %w", op, opaque{err})}
 }
 
 // opaque hides that an error matches fs.ErrNotExist and the like: a missing temporary directory or a 404 where none
@@ -61,8 +61,9 @@ type opaque struct{ err error }
 
 func (o opaque) Error() string { return o.err.Error() }
 func (o opaque) As(target any) bool {
-	if t, ok := target.(**errcode.ErrorResponse); ok {
-		return errors.As(o.err, t)
+	switch target.(type) {
+	case **errcode.ErrorResponse, *later:
+		return errors.As(o.err, target)
 	}
 	return false
 }

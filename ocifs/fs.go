@@ -2,6 +2,7 @@ package ocifs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -52,7 +53,12 @@ type Options struct {
 	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time; see Told
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
+	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
+	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	Parallel  int              // requests at once for one operation; zero: 16
+
+	// WriteTimeout is for how long a push is tried again that fails, from the content's last byte on; zero: a minute.
+	WriteTimeout time.Duration
 
 	// Local opens a blob or manifest where the registry has it on this machine, nil for one that is not there. Nothing is
 	// kept a second time then. Nil: the registry is elsewhere.
@@ -64,6 +70,7 @@ type Options struct {
 const (
 	defaultPartSize = 4 << 30
 	defaultParallel = 16
+	defaultWriting  = time.Minute
 )
 
 // Bounds of what is kept in memory, by number or, for lists, by names.
@@ -83,14 +90,22 @@ type FS struct {
 	blobs    Blobs
 	partSize int64
 	spoolDir string
+	upload   string
 	parallel int
 	local    func(digest.Digest) (*os.File, error)
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
+	writeTimeout time.Duration
+	spoolRoom    room
+	keeping      atomic.Int32 // spools that are given to the blobs at hand
+	noStreams    atomic.Bool  // the registry takes uploads in one piece only
+
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
 	lists        *answers[[]string]             // and about repositories
+	listed       *recent[string, listed]        // the same, for questions about single tags
+	listing      flights[string]                // and who asks for them
 	artifacts    *recent[artifactKey, artifact] // manifests by digest
 	repositories *recent[string, repository]    // clients
 	present      *recent[presence, struct{}]    // blobs known to be in a repository
@@ -119,17 +134,30 @@ func New(o Options) (*FS, error) {
 	}
 	f := &FS{
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
+		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize},
 		told:         o.Freshness == Told,
 		local:        o.Local,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
+		listed:       newRecent[string, listed](keptListedNames),
 		artifacts:    newRecent[artifactKey, artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
 	}
 	if f.partSize <= 0 {
 		f.partSize = defaultPartSize
+	}
+	if f.writeTimeout <= 0 {
+		f.writeTimeout = defaultWriting
+	}
+	switch f.upload {
+	case "", UploadAuto:
+		f.upload = UploadAuto
+		f.noStreams.Store(monolithic(f.layout.host))
+	case UploadStream, UploadMonolithic, UploadDirect:
+	default:
+		return nil, fmt.Errorf("there is no way to upload called %q", f.upload)
 	}
 	if f.spoolDir == "" {
 		f.spoolDir = os.TempDir()

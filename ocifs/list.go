@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // ReadDir describes all members of name, sorted: all of them or an error.
@@ -116,7 +117,7 @@ func (f *FS) listTags(ctx context.Context, repo string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	stamp := f.lists.ask()
+	stamp, tagStamp, at := f.lists.ask(), f.tags.ask(), time.Now()
 	tags, err := r.listTags(ctx)
 	if err != nil {
 		return nil, failure(err, "list tags of %s", repo)
@@ -124,5 +125,6 @@ func (f *FS) listTags(ctx context.Context, repo string) ([]string, error) {
 	slices.Sort(tags)
 	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
 	f.lists.learn(ref, tags, stamp, max(1, len(tags)))
+	f.keepListed(repo, tags, tagStamp, at)
 	return tags, nil
 }

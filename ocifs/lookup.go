@@ -119,6 +119,9 @@ func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
 			return i, err
 		}
 	}
+	if f.unlisted(ctx, repo, tag) {
+		return nil, nil
+	}
 	return f.askTag(ctx, repo, tag)
 }
 

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/errcode"
@@ -16,14 +15,10 @@ import (
 // headBeforeBytes: a blob of that size is asked for before it is pushed; below it the question costs more than it saves.
 const headBeforeBytes = 256 << 10
 
-// pushAttempts is how often a push is tried as a whole. The transport retries single requests; this is for what it
-// cannot: upload sessions that are over, tokens that expired in the middle, blobs that are gone.
-const pushAttempts = 4
-
 // opener gives a blob's bytes from the start, once for each try. An io.Closer is closed afterwards.
 type opener func() (io.Reader, error)
 
-// body is a request's body that can be had again, see rewinding: net/http can rewind the readers of bytes and strings
+// body is a request's body that can be had again, see repeating: net/http can rewind the readers of bytes and strings
 // only, so that a 429 in the middle of a large upload would be the end of it.
 type body struct {
 	io.Reader
@@ -73,14 +68,7 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 			return nil
 		}
 	}
-	err = f.attempt(ctx, func() error {
-		content, err := newBody(open)
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		return r.Blobs().Push(r.scope(ctx), desc, content)
-	})
+	err = f.attempt(ctx, func() error { return r.pushOnce(ctx, desc.Digest, desc.Size, open) })
 	if err != nil {
 		return failure(err, "push blob %s to %s", desc.Digest, repo)
 	}
@@ -127,16 +115,28 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil {
 		return nil, err
 	}
-	healed := false
+	healed, unsure := 0, false
+	stands := func() bool {
+		if !unsure {
+			return false
+		}
+		t, err := r.headManifest(ctx, tag)
+		return err == nil && t.digest == desc.Digest // nobody else's: it has our write-id
+	}
 	err = f.attempt(ctx, func() error {
+		if stands() {
+			return nil
+		}
 		err := r.pushManifest(ctx, desc, data, tag)
-		if status(err) == 0 || status(err) >= http.StatusInternalServerError {
+		unsure = mayHaveArrived(err)
+		if unsure {
 			return err
 		}
-		// zot says MANIFEST_INVALID for a blob that is gone; if it says it twice it means the manifest.
+		// zot says MANIFEST_INVALID for a blob that is gone, and distribution 2.8 DIGEST_INVALID for one that somebody is
+		// just linking; if they say it again they mean the manifest.
 		if hasCode(err, errcode.ErrorCodeManifestBlobUnknown, errcode.ErrorCodeBlobUnknown) ||
-			!healed && hasCode(err, errcode.ErrorCodeManifestInvalid) {
-			healed = true
+			healed < 1 && hasCode(err, errcode.ErrorCodeManifestInvalid) || healed < 5 && hasCode(err, errcode.ErrorCodeDigestInvalid) {
+			healed++
 			f.forgetBlobs(repo, a)
 			if e := errors.Join(f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)), heal()); e != nil {
 				return e
@@ -145,6 +145,9 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 		}
 		return err
 	})
+	if err != nil && stands() {
+		err = nil
+	}
 	if !compatible && status(err) == http.StatusBadRequest {
 		// GitLab knows a list of types and no others; the other form of the same manifest is in the list.
 		if d, compatibleData, e := a.marshal(true); e == nil && r.pushManifest(ctx, d, compatibleData, tag) == nil {
@@ -174,44 +177,15 @@ func (f *FS) forgetBlobs(repo string, a *artifact) {
 	}
 }
 
-// again marks an error as worth another try.
-type again struct{ error }
-
-func (a again) Unwrap() error { return a.error }
-
-// attempt calls do until it succeeds, fails for good, or has been tried pushAttempts times.
-func (f *FS) attempt(ctx context.Context, do func() error) error {
-	for n, pause := 1, 100*time.Millisecond; ; n, pause = n+1, 2*pause {
-		err := do()
-		if err == nil || n == pushAttempts || !worthRetry(err) {
-			return err
-		}
-		f.log.Debug("trying again", "attempt", n, "error", err)
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w (and then %w)", err, ctx.Err())
-		case <-time.After(pause):
-		}
-	}
-}
-
-// worthRetry says whether a failed push may succeed if it is repeated as a whole. 401 may be a token that expired
-// between the two requests of a push: the next try asks for a new one. oras-go and the transport have repeated the rest
-// of what can be repeated by itself.
-func worthRetry(err error) bool {
-	var known *Error
-	switch {
-	case errors.As(err, new(again)):
-		return true
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known):
-		return false
-	}
+// mayHaveArrived says whether the manifest of a failed push may stand: no answer came, or that of somebody in between.
+func mayHaveArrived(err error) bool {
+	var dial *net.OpError
 	switch code := status(err); {
-	case code == 0, code >= http.StatusInternalServerError, code == http.StatusUnauthorized,
-		code == http.StatusRequestTimeout:
+	case err == nil, errors.As(err, &dial) && dial.Op == "dial", code == http.StatusNotImplemented, code == http.StatusInsufficientStorage:
+		return false
+	case code == 0:
 		return true
+	default:
+		return code >= http.StatusInternalServerError
 	}
-	// An upload session that is gone, or that has kept a part of what it was sent before: 416 from distribution.
-	return hasCode(err, errcode.ErrorCodeBlobUploadUnknown, errcode.ErrorCodeBlobUploadInvalid) ||
-		status(err) == http.StatusRequestedRangeNotSatisfiable
 }

@@ -16,12 +16,13 @@ type putOptions = struct {
 	ModTime     time.Time
 	ContentType string
 	Check       func(old fs.FileInfo) error
+	Recent      bool
 	Checksums   func() []string
 }
 
 // Put makes name a file with the bytes of r. The content is uploaded without any lock; the lock is for the last look at
 // the name and the one manifest that makes it visible.
-func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (fs.FileInfo, error) {
+func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_ fs.FileInfo, err error) {
 	if name == "/" {
 		return nil, fmt.Errorf("/ is a directory: %w", fs.ErrExist)
 	}
@@ -33,11 +34,12 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (f
 	if _, err := f.mayPut(ctx, p, o.Check, f.tag); err != nil {
 		return nil, err
 	}
-	s, err := receive(ctx, r, o.Size, f.partSize, f.spoolDir)
+	s, err := f.receive(ctx, p.repo, r, o.Size)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() { f.release(ctx, s, err == nil) }()
+	ctx = f.writing(ctx)
 	push := func() error { return f.pushParts(ctx, p.repo, s) }
 	if err := push(); err != nil {
 		return nil, err
@@ -48,7 +50,11 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (f
 		return nil, failure(err, "wait to write %s", name)
 	}
 	defer unlock()
-	old, err := f.mayPut(ctx, p, o.Check, f.last(o.Check))
+	ask := f.last(o.Check)
+	if o.Recent {
+		ask = f.tag
+	}
+	old, err := f.mayPut(ctx, p, o.Check, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +79,6 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (f
 	if err != nil {
 		return nil, err
 	}
-	f.keepContent(ctx, s)
 	return i, nil
 }
 
@@ -93,20 +98,48 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 
 // pushParts uploads the content.
 func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
+	if err := f.waitFor(ctx, s.notBefore); err != nil {
+		return failure(err, "wait for the registry")
+	}
 	offsets := make([]int64, len(s.parts)+1)
 	for i, part := range s.parts {
 		offsets[i+1] = offsets[i] + part.Size
 	}
 	return each(ctx, f, s.parts, func(ctx context.Context, i int, part ocispec.Descriptor) error {
-		return f.pushBlob(ctx, repo, part, func() (io.Reader, error) { return s.open(offsets[i], part.Size), nil })
+		return f.pushBlob(ctx, repo, part, func() (io.Reader, error) { return s.open(offsets[i], part.Size) })
 	})
 }
 
-// keepContent gives what was written to the blobs at hand: it is likely to be read next.
+// release gives the content up that a Put has received. What has been written is likely to be read next, so it is offered
+// to the blobs at hand; a file, which may have to be copied, behind the answer.
+func (f *FS) release(ctx context.Context, s *spool, written bool) {
+	switch {
+	case !written || s.gone || f.local != nil:
+		s.Close()
+	case s.file == nil:
+		f.keepContent(ctx, s)
+		s.Close()
+	case f.keeping.Add(1) > maxKeeping: // they take room on the disk meanwhile
+		f.keeping.Add(-1)
+		s.Close()
+	default:
+		go func() {
+			defer f.keeping.Add(-1)
+			defer s.Close()
+			f.keepContent(context.WithoutCancel(ctx), s)
+		}()
+	}
+}
+
+// maxKeeping is the number of spools that are given to the blobs at hand at one time.
+const maxKeeping = 4
+
 func (f *FS) keepContent(ctx context.Context, s *spool) {
 	offset := int64(0)
 	for _, part := range s.parts {
-		f.keepBlob(ctx, part, s.open(offset, part.Size))
+		if r, err := s.open(offset, part.Size); err == nil {
+			f.keepBlob(ctx, part, r)
+		}
 		offset += part.Size
 	}
 }

@@ -50,13 +50,7 @@ func (f *FS) repository(name string) (repository, error) {
 // do sends a request for which oras-go has no call. The caller closes the body. Tokens are asked for all actions at
 // once, which saves one for each kind of request.
 func (r repository) do(ctx context.Context, method, kind, reference string, header http.Header) (*http.Response, error) {
-	ctx = r.scope(ctx)
-	scheme := "https"
-	if r.PlainHTTP {
-		scheme = "http"
-	}
-	url := fmt.Sprintf("%s://%s/v2/%s/%s/%s", scheme, r.Reference.Host(), r.Reference.Repository, kind, reference)
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := http.NewRequestWithContext(r.scope(ctx), method, r.url(kind+"/"+reference), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +58,15 @@ func (r repository) do(ctx context.Context, method, kind, reference string, head
 		req.Header[key] = values
 	}
 	return r.Client.Do(req)
+}
+
+// url gives the URL of something in the repository.
+func (r repository) url(path string) string {
+	scheme := "https"
+	if r.PlainHTTP {
+		scheme = "http"
+	}
+	return fmt.Sprintf("%s://%s/v2/%s/%s", scheme, r.Reference.Host(), r.Reference.Repository, path)
 }
 
 // scope asks that one token serve for everything that is done in this repository.
@@ -125,9 +128,25 @@ func (r repository) headManifest(ctx context.Context, tag string) (tagged, error
 	return tagged{d, resp.ContentLength}, nil
 }
 
-// pushManifest pushes the manifest to tag, in one request.
+// pushManifest pushes the manifest to tag, in one request that is not repeated here.
 func (r repository) pushManifest(ctx context.Context, desc ocispec.Descriptor, data []byte, tag string) error {
-	return r.Manifests().PushReference(r.scope(ctx), desc, bytes.NewReader(data), tag)
+	req, err := http.NewRequestWithContext(once(r.scope(ctx)), http.MethodPut, r.url("manifests/"+tag), bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", desc.MediaType)
+	resp, err := r.Client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer finish(resp)
+	if resp.StatusCode != http.StatusCreated {
+		return responseError(resp)
+	}
+	if d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest")); err == nil && d.Algorithm() == digest.Canonical && d != desc.Digest {
+		return fmt.Errorf("PUT %s: the registry has the manifest as %s, not %s", req.URL.Path, d, desc.Digest)
+	}
+	return nil
 }
 
 // deleteManifest asks to delete a tag or a digest. errAbsent: there was none.
@@ -191,6 +210,9 @@ func responseError(resp *http.Response) error {
 	}
 	if json.NewDecoder(io.LimitReader(resp.Body, 8<<10)).Decode(&body) == nil {
 		e.Errors = body.Errors
+	}
+	if after := retryAfter(resp); after > 0 {
+		return later{e, after}
 	}
 	return e
 }

@@ -30,7 +30,7 @@ func (w watched) Read(p []byte) (int, error) {
 	n, err := w.body.Read(p)
 	w.timer.Stop()
 	if err != nil && err != io.EOF && w.silent.Load() {
-		err = errSilent
+		err = silence(answerTimeout)
 	}
 	return n, err
 }

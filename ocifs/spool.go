@@ -2,27 +2,56 @@ package ocifs
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// memoryBytes is the content that waits in memory; what is longer goes to a file.
-const memoryBytes = 1 << 20
-
 // spool holds the content of a Put until the registry has acknowledged its manifest, so that any failure on the way can
-// be retried without the client. It knows the digest and size of each part.
+// be retried without the client: in memory, or in a file without a name. Of content that went straight into the registry
+// it only knows what there is. It has the digest and size of each part.
 type spool struct {
 	memory  []byte
-	file    *os.File // nil: all is in memory
+	file    *os.File // nil: all is in memory, or nothing is here
+	named   bool     // it has still its name
+	gone    bool     // the content is in the registry alone
+	room    *room
+	taken   int64 // of the room
 	size    int64
 	content digest.Digest        // of the whole
 	parts   []ocispec.Descriptor // the layers, none for an empty content
+
+	notBefore time.Time // the registry wants to be left alone until then
+}
+
+// room bounds the bytes of all spools; the zero value has no bound.
+type room struct {
+	max  int64
+	used atomic.Int64
+}
+
+// errSpoolFull is the user's to cure: by waiting, or by --spool-size.
+var errSpoolFull = errors.New("the uploads that are under way have taken all the room of the spool")
+
+// reserve sees to it that the spool may have n bytes.
+func (s *spool) reserve(n int64) error {
+	more := n - s.taken
+	if more <= 0 || s.room == nil || s.room.max <= 0 {
+		return nil
+	}
+	if s.room.used.Add(more) > s.room.max {
+		s.room.used.Add(-more)
+		return &Error{Class: classQuota, Err: fmt.Errorf("%w, %d bytes", errSpoolFull, s.room.max)}
+	}
+	s.taken = n
+	return nil
 }
 
 // sweepSpools removes what a process left that was killed between making a file in dir and taking its name away.
@@ -33,97 +62,67 @@ func sweepSpools(dir string) {
 	}
 }
 
-// receive reads r to its end, in parts of partSize bytes at most. If r fails, its error is in the error's chain as it is;
-// a failure of the local disk is classified.
-func receive(ctx context.Context, r io.Reader, sizeHint, partSize int64, dir string) (_ *spool, err error) {
-	s := &spool{}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	whole := digest.Canonical.Digester()
-	part := whole // the first part is the whole so far, and most content has no other
-	var partBytes int64
-	endPart := func() {
-		if partBytes > 0 {
-			s.parts = append(s.parts, ocispec.Descriptor{MediaType: typeContent, Digest: part.Digest(), Size: partBytes})
-			part, partBytes = digest.Canonical.Digester(), 0
-		}
+// create makes the file in dir. It has no name, so that it is gone after a crash too; where an open file cannot be removed,
+// Close does it.
+func (s *spool) create(dir string) (err error) {
+	if s.file, err = unnamedFile(dir); err == nil {
+		return nil
 	}
-	buf := make([]byte, 256<<10)
-	if sizeHint > 0 && sizeHint < int64(len(buf)) {
-		buf = buf[:sizeHint+1] // one more, so that the end shows in one read
+	if s.file, err = os.CreateTemp(dir, "spool-*"); err != nil {
+		return failure(err, "spool content")
 	}
-	for done := false; !done; {
-		if err := ctx.Err(); err != nil {
-			return nil, failure(err, "receive content")
-		}
-		n, err := r.Read(buf)
-		switch {
-		case err == io.EOF: // the end, and nothing that merely wraps it
-			done = true
-		case err != nil:
-			return nil, fmt.Errorf("receive content: %w", err)
-		}
-		for data := buf[:n]; len(data) > 0; {
-			piece := data[:min(int64(len(data)), partSize-partBytes)]
-			whole.Hash().Write(piece)
-			if part != whole {
-				part.Hash().Write(piece)
-			}
-			if err := s.write(piece, dir); err != nil {
-				return nil, failure(err, "spool content")
-			}
-			partBytes += int64(len(piece))
-			if partBytes == partSize {
-				endPart()
-			}
-			data = data[len(piece):]
-		}
-	}
-	endPart()
-	s.content = whole.Digest()
-	return s, nil
+	s.named = os.Remove(s.file.Name()) != nil
+	return nil
 }
 
-func (s *spool) write(p []byte, dir string) error {
-	s.size += int64(len(p))
-	if s.file == nil {
-		if len(s.memory)+len(p) <= memoryBytes {
-			s.memory = append(s.memory, p...)
-			return nil
-		}
-		file, err := os.CreateTemp(dir, "spool-*")
-		if err != nil {
-			return err
-		}
-		_ = os.Remove(file.Name()) // gone after a crash too; where an open file cannot be removed, Close does it
-		s.file = file
-		if _, err := file.Write(s.memory); err != nil {
-			return err
-		}
-		s.memory = nil
+// write appends to the file.
+func (s *spool) write(p []byte) error {
+	if err := s.reserve(s.size + int64(len(p))); err != nil {
+		return err
 	}
+	s.size += int64(len(p))
 	_, err := s.file.Write(p)
-	return err
+	return failure(err, "spool content")
 }
 
 // open gives the bytes of the part that begins at offset; it can be called again for another try.
-func (s *spool) open(offset, size int64) io.Reader {
-	if s.file == nil {
-		return bytes.NewReader(s.memory[offset : offset+size])
+func (s *spool) open(offset, size int64) (io.Reader, error) {
+	switch {
+	case s.gone:
+		return nil, &Error{Class: classUnavailable, Err: errGone}
+	case s.file == nil:
+		return bytes.NewReader(s.memory[offset : offset+size]), nil
+	case offset == 0 && size == s.size:
+		return wholeFile{io.NewSectionReader(s.file, 0, size), s.file}, nil
 	}
-	return io.NewSectionReader(s.file, offset, size)
+	return io.NewSectionReader(s.file, offset, size), nil
 }
+
+// errGone: large content goes straight into a registry that is in this process, so that there is nothing to push again.
+var errGone = errors.New("the registry has lost the content of this upload; it has to be sent again")
+
+// wholeFile reads a blob that is one whole file, which nobody writes to again. The file can be linked as it is; it has
+// no name.
+type wholeFile struct {
+	*io.SectionReader
+	file *os.File
+}
+
+func (w wholeFile) File() *os.File { return w.file }
 
 // Close gives back the space.
 func (s *spool) Close() error {
+	if s.room != nil {
+		s.room.used.Add(-s.taken)
+		s.taken = 0
+	}
 	if s.file == nil {
 		return nil
 	}
 	err := s.file.Close()
-	_ = os.Remove(s.file.Name())
+	if s.named {
+		_ = os.Remove(s.file.Name())
+	}
 	s.file = nil
 	return err
 }

@@ -13,6 +13,19 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+// spooling is a tree that only receives.
+func spooling(partSize int64, dir string) *FS {
+	return &FS{partSize: partSize, spoolDir: dir, upload: UploadMonolithic}
+}
+
+func readPart(s *spool, offset, size int64) ([]byte, error) {
+	r, err := s.open(offset, size)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
 // TestReceive: parts, digests and bytes, in memory and in a file, whatever the sizes of the reads.
 func TestReceive(t *testing.T) {
 	const part = 700_000
@@ -23,7 +36,7 @@ func TestReceive(t *testing.T) {
 			"error with data": iotest.DataErrReader(bytes.NewReader(content)),
 		} {
 			dir := t.TempDir()
-			s, err := receive(t.Context(), r, int64(size/2), part, dir)
+			s, err := spooling(part, dir).receive(t.Context(), "repo", r, int64(size/2))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,7 +47,7 @@ func TestReceive(t *testing.T) {
 			for range 2 { // a second try reads the same
 				at = 0
 				for _, p := range s.parts {
-					got, err := io.ReadAll(s.open(at, p.Size))
+					got, err := readPart(s, at, p.Size)
 					if err != nil || !bytes.Equal(got, content[at:at+p.Size]) || p.Digest != digest.FromBytes(got) {
 						t.Errorf("%s, %d bytes: the part at %d differs, %v", name, size, at, err)
 					}
@@ -58,7 +71,7 @@ func TestReceive(t *testing.T) {
 func TestReceiveFails(t *testing.T) {
 	torn := errors.New("torn")
 	dir := t.TempDir()
-	_, err := receive(t.Context(), io.MultiReader(bytes.NewReader(make([]byte, 2*memoryBytes)), iotest.ErrReader(torn)), 0, 1<<30, dir)
+	_, err := spooling(1<<30, dir).receive(t.Context(), "repo", io.MultiReader(bytes.NewReader(make([]byte, 2*memoryBytes)), iotest.ErrReader(torn)), 0)
 	if !errors.Is(err, torn) {
 		t.Errorf("error %v", err)
 	}
@@ -66,7 +79,7 @@ func TestReceiveFails(t *testing.T) {
 		t.Errorf("%s is left", left[0].Name())
 	}
 	// A missing directory is a failure of the disk, not an answer about the name.
-	_, err = receive(t.Context(), bytes.NewReader(make([]byte, 2*memoryBytes)), 0, 1<<30, filepath.Join(dir, "gone"))
+	_, err = spooling(1<<30, filepath.Join(dir, "gone")).receive(t.Context(), "repo", bytes.NewReader(make([]byte, 2*memoryBytes)), 0)
 	var failed *Error
 	if !errors.As(err, &failed) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)

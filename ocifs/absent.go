@@ -1,0 +1,84 @@
+package ocifs
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Who writes many files into a directory asks for many names that are not there, two tags each. Instead of a request for
+// each the list of the repository's tags answers, when it has been asked for lately anyway, or when so many names were
+// asked for that it costs less.
+const (
+	missesForList = 8   // names that were asked for and absent
+	tagsPerMiss   = 100 // of a list that cost as much as one question
+)
+
+// listed is what is known of the tags of a repository.
+type listed struct {
+	tags   []string // sorted
+	stamp  uint64   // of FS.tags, when the question began
+	at     time.Time
+	misses int       // since then
+	since  time.Time // of the misses, if there is no list
+}
+
+// keepListed keeps the tags of a repository for questions about single ones; list.go calls it with every answer.
+func (f *FS) keepListed(repo string, tags []string, stamp uint64, at time.Time) {
+	f.listed.put(repo, listed{tags: tags, stamp: stamp, at: at}, max(1, len(tags)))
+}
+
+// unlisted says whether a fresh list shows that repo does not have tag. What has changed since, by us or as we were told,
+// must be asked for.
+func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
+	if f.tags.freshness == 0 {
+		return false
+	}
+	ref := reference{repo, tag}
+	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
+		return false // it has been there
+	}
+	l, _ := f.listed.get(repo)
+	if !f.isFresh(l) {
+		if !f.worthList(repo, l) {
+			return false
+		}
+		if l = f.askListed(ctx, repo); !f.isFresh(l) {
+			return false // whoever asks for the tag will hear why
+		}
+	}
+	_, there := slices.BinarySearch(l.tags, tag)
+	return !there && !f.tags.changedSince(ref, l.stamp)
+}
+
+// askListed asks for the list, once for all who want it at the same time.
+func (f *FS) askListed(ctx context.Context, repo string) listed {
+	leave, err := f.listing.join(ctx, repo)
+	if err != nil {
+		return listed{}
+	}
+	defer leave()
+	l, _ := f.listed.get(repo)
+	if !f.isFresh(l) {
+		_, _ = f.listTags(ctx, repo)
+		l, _ = f.listed.get(repo)
+	}
+	return l
+}
+
+func (f *FS) isFresh(l listed) bool { return !l.at.IsZero() && time.Since(l.at) < f.tags.freshness }
+
+// worthList counts a question about an absent name, and says whether the list is cheaper than more of them.
+func (f *FS) worthList(repo string, l listed) bool {
+	now := time.Now()
+	if now.Sub(l.since) > f.tags.freshness {
+		l.since, l.misses = now, 0
+	}
+	l.misses++
+	worth := l.misses > max(missesForList, len(l.tags)/tagsPerMiss)
+	if worth {
+		l.misses = 0
+	}
+	f.listed.put(repo, l, max(1, len(l.tags)))
+	return worth
+}
