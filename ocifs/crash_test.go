@@ -65,6 +65,7 @@ func (f *fake) crash(d registrytest.Defects, op operation, end string) {
 	f.Helper()
 	healthy := f.fork(d)
 	f.must(op.do(f.Context(), healthy.tree()))
+	healthy.settle()
 	before, after := f.snapshot(f.tree(), "/"), healthy.snapshot(healthy.tree(), "/")
 	healthy.close()
 	for point := 0; ; point++ {
@@ -83,6 +84,7 @@ func (f *fake) crash(d registrytest.Defects, op operation, end string) {
 			}
 		}, 0)
 		err := op.do(f.Context(), g.tree())
+		g.settle()
 		reached := rule.Hits() > 0
 		g.Heal()
 		got := g.snapshot(g.tree(), "/")
