@@ -89,6 +89,25 @@ func (rq *request) stat(name string) (fs.FileInfo, error) {
 	return a.fi, a.err
 }
 
+// ask has the tree asked about several names at once; stat then knows the answers. Its error is a failure of the tree.
+func (rq *request) ask(names ...string) error {
+	answers := make([]statAnswer, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { answers[i].fi, answers[i].err = rq.tree.Stat(rq.ctx, name) })
+	}
+	wg.Wait()
+	for i, name := range names {
+		rq.stats[name] = answers[i]
+	}
+	for _, a := range answers {
+		if a.err != nil && isFailure(a.err) {
+			return a.err
+		}
+	}
+	return nil
+}
+
 // target is the name whose content a change is about.
 func (rq *request) target() string {
 	if rq.dst != "" {
