@@ -47,7 +47,8 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	if err != nil {
 		return listing{}, err
 	}
-	tags, err := f.listTags(ctx, repo)
+	var tags []string
+	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, repo); return err })
 	if err != nil {
 		return listing{}, err
 	}

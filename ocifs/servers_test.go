@@ -33,7 +33,7 @@ func TestWhatAnotherServerWrote(t *testing.T) {
 			}
 		}
 		f.must(a.Mkdir(ctx, "/d", nil))
-		for _, name := range []string{"/f", "/g", "/h", "/d/1"} {
+		for _, name := range []string{"/f", "/g", "/h", "/d/1", "/d/3"} {
 			f.must(put(ctx, a, name, "old"))
 		}
 		f.must(a.Mkdir(ctx, "/t", nil))
@@ -41,18 +41,18 @@ func TestWhatAnotherServerWrote(t *testing.T) {
 		for _, dir := range []string{"/", "/d", "/t"} {
 			f.names(b, dir)
 		}
-		for _, name := range []string{"/f", "/g", "/h", "/d/2", "/t/y"} {
+		for _, name := range []string{"/f", "/g", "/h", "/d/2", "/d/3", "/t/y"} {
 			f.must(put(ctx, a, name, "new"))
 		}
 		f.must(b.Rename(ctx, "/f", "/f2", nil))
 		f.must(copyTo(ctx, b, "/g", "/g2"))
 		f.must(b.PatchProps(ctx, "/h", davfs.PropPatch{Set: property("p")}))
 		f.must(b.Rename(ctx, "/d", "/t", nil))
-		for _, name := range []string{"/f2", "/g", "/g2", "/h", "/t/2"} {
+		for _, name := range []string{"/f2", "/g", "/g2", "/h", "/t/2", "/t/3"} {
 			has(name, "new")
 		}
 		has("/t/1", "old")
-		if got := f.names(f.tree(), "/t"); len(got) != 2 {
+		if got := f.names(f.tree(), "/t"); len(got) != 3 {
 			f.Errorf("/t holds %q", got)
 		}
 	})
