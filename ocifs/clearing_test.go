@@ -52,10 +52,13 @@ func (f *fake) fill(tree *ocifs.FS, dir string, n int) {
 // TestRemoveAllAnswersFirst: a directory is gone when its marker is, however many members it has and however the
 // registry removes; they go behind the answer, and a directory of that name is made when they are gone.
 func TestRemoveAllAnswersFirst(t *testing.T) {
-	const n = 10_000
 	for name, d := range map[string]registrytest.Defects{
 		"tags": {}, "digests": {NoTagDelete: http.StatusBadRequest}, "tombstones": {NoDelete: true},
 	} {
+		n := 1000
+		if name == "tags" {
+			n = 10_000
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, d, func(f *fake) {
