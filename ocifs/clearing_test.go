@@ -3,6 +3,7 @@ package ocifs_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,7 +67,11 @@ func TestRemoveAllAnswersFirst(t *testing.T) {
 				f.fill(tree, "/d", n)
 				behind := f.hold(registrytest.Match{Path: "^/v2/d/"}, 0)
 				f.ResetCounts()
+				start := time.Now()
 				f.must(tree.RemoveAll(ctx, "/d", nil))
+				if time.Since(start) > 0 { // of the bubble's clock: it has waited for the gate
+					f.Error("the answer waits for the members")
+				}
 				synctest.Wait()
 				if got := len(f.Requests()); got > 12 {
 					f.Errorf("%d requests at the answer: %q", got, f.Requests())
@@ -106,8 +111,9 @@ func TestCloseEndsClearing(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		f.fill(tree, "/d", 50)
-		f.hold(registrytest.Match{Method: "DELETE", Path: "^/v2/d/", Skip: 20}, 0)
+		behind := f.hold(registrytest.Match{Method: "DELETE", Path: "^/v2/d/", Skip: 20}, 0)
 		f.must(tree.RemoveAll(ctx, "/d", nil))
+		synctest.Wait() // it has begun
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if err := tree.Mkdir(short, "/d", nil); classOf(err) != davfs.ClassTimeout {
@@ -120,6 +126,13 @@ func TestCloseEndsClearing(t *testing.T) {
 			f.Errorf("%d of 50 members are left", n)
 		}
 		f.Heal()
+		synctest.Wait() // for the registry to hear of the end of what was on its way
+		left := len(f.Tags("d"))
+		close(behind.open)
+		time.Sleep(10 * time.Minute)
+		if n := len(f.Tags("d")); n != left {
+			f.Errorf("after Close %d members more are removed", left-n)
+		}
 		f.must(tree.Mkdir(ctx, "/e", nil))
 		f.must(put(ctx, tree, "/e/f", "x"))
 		f.must(tree.RemoveAll(ctx, "/e", nil)) // by itself now
@@ -209,7 +222,7 @@ func TestCopyWaitsForClearing(t *testing.T) {
 					f.must(put(ctx, tree, fmt.Sprintf("%s/%d", dir, i), "of "+dir))
 				}
 			}
-			behind := f.hold(registrytest.Match{Method: "DELETE", Path: "^/v2/" + repo + "/manifests/"}, 0)
+			behind := f.hold(registrytest.Match{Method: "DELETE", Path: "^/v2/" + repo + "/manifests/"}, 4)
 			if repo == "d/sub" {
 				f.must(tree.RemoveAll(ctx, "/d/sub", nil))
 			}
@@ -250,6 +263,18 @@ func TestNestedOrphans(t *testing.T) {
 		if n := len(f.Tags("a")) + len(f.Tags("a/b")) + len(f.Tags("a/b/c")); n < 4 {
 			t.Fatalf("%d orphans, the faults have not left enough", n)
 		}
+
+		g := f.fork(registrytest.Defects{})
+		defer g.close()
+		for _, dir := range []string{"/src", "/src/b"} {
+			f.must(g.tree().Mkdir(ctx, dir, nil))
+			f.must(put(ctx, g.tree(), dir+"/new", "new"))
+		}
+		f.must(copyTo(ctx, g.tree(), "/src", "/a"))
+		if got := g.snapshot(g.tree(), "/a"); len(got) != 3 {
+			f.Errorf("a copy to their place holds %v", got)
+		}
+
 		tree = f.tree()
 		for _, dir := range []string{"/a", "/a/b", "/a/b/c"} {
 			f.must(tree.Mkdir(ctx, dir, nil))
@@ -258,4 +283,26 @@ func TestNestedOrphans(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRemoveAllLeavesNothing: nothing of a removed or moved tree is left in the registry, however deep, and nothing of
+// what a directory replaced.
+func TestRemoveAllLeavesNothing(t *testing.T) {
+	for _, op := range changes {
+		if !strings.HasPrefix(op.name, "RemoveAll") && !strings.HasPrefix(op.name, "Rename") {
+			continue
+		}
+		inBubble(t, registrytest.Defects{}, func(f *fake) {
+			f.world()
+			f.must(op.do(f.Context(), f.tree()))
+			f.settle()
+			files, hidden := len(f.snapshot(f.tree(), "/")), 0
+			if f.Manifest("x.root", "t") != nil && f.Manifest("x.root", "_d.t") != nil {
+				hidden = 1 // under /t
+			}
+			if got := len(f.state()); got != files+hidden {
+				t.Errorf("%s leaves %d tags, there are %d names: %q", op.name, got, files+hidden, slices.Sorted(maps.Keys(f.state())))
+			}
+		})
+	}
 }
