@@ -201,7 +201,7 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	}
 
 	slash := name != "/" && strings.HasSuffix(r.URL.Path, "/")
-	r = r.Clone(r.Context())
+	r = r.Clone(rq.ctx)
 	r.URL.Path, r.URL.RawPath = h.prefix+name, ""
 	if slash {
 		r.URL.Path += "/"

@@ -51,7 +51,7 @@ func newRequest(r *http.Request, t Tree) *request {
 	}
 	return &request{
 		tree:    t,
-		ctx:     r.Context(),
+		ctx:     context.WithValue(r.Context(), RequestBegan{}, time.Now()),
 		method:  r.Method,
 		ctype:   r.Header.Get("Content-Type"),
 		expects: r.Header.Get("Expect") != "",

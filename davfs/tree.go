@@ -76,6 +76,10 @@ type Tree interface {
 	PatchProps(ctx context.Context, name string, p PropPatch) error
 }
 
+// RequestBegan is the key of the time.Time, in the context of every call, at which the client's request began. What a Tree
+// has asked its storage since then, it has asked for this request.
+type RequestBegan = struct{ RequestBegan struct{} }
+
 // A Check is asked by a Tree, under the lock that the change is then made under, whether the change may be made. old
 // is what stands at the name that is about to change (for Copy and Rename the destination), nil for nothing, as always
 // for Mkdir. Its

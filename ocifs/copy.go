@@ -73,7 +73,7 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 // a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.go.
 // move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
-	source, target, err := f.lookBoth(ctx, from, to, f.last(check))
+	source, target, err := f.lookBoth(ctx, from, to)
 	if err != nil {
 		return source, nil, err
 	}
@@ -104,13 +104,13 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 	return source, copied, err
 }
 
-// lookBoth looks at the source, as the registry knows it now, and at the target, at once. There is something at the
+// lookBoth looks at the source and at the target at once, as the registry knows them now. There is something at the
 // source, and the target is free or ours.
-func (f *FS) lookBoth(ctx context.Context, from, to place, ask asker) (source, target state, err error) {
+func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state, err error) {
 	var missing error
 	var wg sync.WaitGroup
-	wg.Go(func() { target, missing = f.look(ctx, to, ask) })
-	source, err = f.look(ctx, from, f.askNow())
+	wg.Go(func() { target, missing = f.look(ctx, to, f.tagNow) })
+	source, err = f.look(ctx, from, f.tagNow)
 	wg.Wait()
 	switch {
 	case err != nil:
