@@ -394,7 +394,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		return err
 	}
 	var servers servers
-	defer servers.drain(log)
+	defer servers.drain(log, tree.Close)
 	if reg == nil {
 		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
 	} else {
@@ -502,9 +502,9 @@ func (s *servers) failed() chan error {
 	return s.errs
 }
 
-// drain ends the servers, the drive first: what runs has drainTimeout to finish, then connections are cut. That costs
-// nothing that was acknowledged.
-func (s *servers) drain(log *slog.Logger) {
+// drain ends the servers, the drive first: what runs, and what runs behind the answers, has drainTimeout to finish, then
+// it is cut. That costs nothing that was acknowledged.
+func (s *servers) drain(log *slog.Logger, behind func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	for i := len(s.list) - 1; i >= 0; i-- {
@@ -512,6 +512,9 @@ func (s *servers) drain(log *slog.Logger) {
 			log.Warn("requests were cut", "after", drainTimeout, "err", err)
 			s.list[i].Close()
 		}
+	}
+	if err := behind(ctx); err != nil {
+		log.Warn("what is left is seen by nobody, and goes when a directory of that name is made", "err", err)
 	}
 }
 

@@ -29,7 +29,8 @@
 //     tree's Check (request.go), so that of several writers with one ETag one wins, and a lock that comes in the middle
 //     of an upload is kept.
 //   - What was described is what is read: the ETag and the length of an answer and its bytes come from one FileInfo.
-//   - No success before the tree agrees and no failure after: the status is made of the tree's last word.
+//   - No success before the tree agrees and no failure after: the status is made of the tree's last word. A change that
+//     came to a part of it names the members that failed (partial.go).
 //
 // # Files
 //
@@ -200,7 +201,7 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	}
 
 	slash := name != "/" && strings.HasSuffix(r.URL.Path, "/")
-	r = r.Clone(r.Context())
+	r = r.Clone(rq.ctx)
 	r.URL.Path, r.URL.RawPath = h.prefix+name, ""
 	if slash {
 		r.URL.Path += "/"

@@ -47,6 +47,16 @@ func (m *multistatus) endPropstat(code int, more string) {
 	m.b = append(m.b, `</D:propstat>`...)
 }
 
+// status says what has become of the whole resource, in place of any propstat.
+func (m *multistatus) status(code int, text string) {
+	m.b = append(m.b, `<D:status>HTTP/1.1 `...)
+	m.b = strconv.AppendInt(m.b, int64(code), 10)
+	m.b = append(append(m.b, ' '), http.StatusText(code)...)
+	m.b = append(m.b, `</D:status><D:responsedescription>`...)
+	m.b = appendText(m.b, text)
+	m.b = append(m.b, `</D:responsedescription>`...)
+}
+
 // name writes an empty element.
 func (m *multistatus) name(n xml.Name) { m.b = append(appendStart(m.b, n, ""), "/>"...) }
 

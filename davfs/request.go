@@ -51,7 +51,7 @@ func newRequest(r *http.Request, t Tree) *request {
 	}
 	return &request{
 		tree:    t,
-		ctx:     r.Context(),
+		ctx:     context.WithValue(r.Context(), RequestBegan{}, time.Now()),
 		method:  r.Method,
 		ctype:   r.Header.Get("Content-Type"),
 		expects: r.Header.Get("Expect") != "",
@@ -87,6 +87,25 @@ func (rq *request) stat(name string) (fs.FileInfo, error) {
 		rq.stats[name] = a
 	}
 	return a.fi, a.err
+}
+
+// ask has the tree asked about several names at once; stat then knows the answers. Its error is a failure of the tree.
+func (rq *request) ask(names ...string) error {
+	answers := make([]statAnswer, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { answers[i].fi, answers[i].err = rq.tree.Stat(rq.ctx, name) })
+	}
+	wg.Wait()
+	for i, name := range names {
+		rq.stats[name] = answers[i]
+	}
+	for _, a := range answers {
+		if a.err != nil && isFailure(a.err) {
+			return a.err
+		}
+	}
+	return nil
 }
 
 // target is the name whose content a change is about.

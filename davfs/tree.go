@@ -52,7 +52,8 @@ type Tree interface {
 	// Copy makes dst a copy of src, a file or a directory with all its members, by reference where the storage can.
 	// A file at dst is replaced in one step; a directory at dst becomes the copy, after everything that can fail
 	// beforehand has been tried, and none of its members goes before all that comes is there. Dead properties and times go
-	// with it.
+	// with it. An error that has the method Members() map[string]error, by name, is that of a copy onto a directory which
+	// has changed some members and failed at these; any other leaves everything as it was.
 	// fs.ErrNotExist: no src, or dst's parent is no directory. fs.ErrInvalid: one is the other or lies within it.
 	Copy(ctx context.Context, src, dst string, check Check) (fs.FileInfo, error)
 
@@ -74,6 +75,10 @@ type Tree interface {
 	// them for "/" with fs.ErrPermission.
 	PatchProps(ctx context.Context, name string, p PropPatch) error
 }
+
+// RequestBegan is the key of the time.Time, in the context of every call, at which the client's request began. What a Tree
+// has asked its storage since then, it has asked for this request.
+type RequestBegan = struct{ RequestBegan struct{} }
 
 // A Check is asked by a Tree, under the lock that the change is then made under, whether the change may be made. old
 // is what stands at the name that is about to change (for Copy and Rename the destination), nil for nothing, as always

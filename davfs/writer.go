@@ -161,6 +161,9 @@ func (g *guard) fail(err error) {
 		"Last-Modified", "Lock-Token", "X-OC-Mtime"} {
 		h.Del(k)
 	}
+	if g.failInPart(err) {
+		return
+	}
 	v := judge(g.rq.method, err)
 	v.writeHeaders(h)
 	if v.code == http.StatusMethodNotAllowed {

@@ -24,8 +24,8 @@ type listed struct {
 }
 
 // keepListed keeps the tags of a repository for questions about single ones; list.go calls it with every answer.
-func (f *FS) keepListed(repo string, tags []string, stamp uint64, at time.Time) {
-	f.listed.put(repo, listed{tags: tags, stamp: stamp, at: at}, max(1, len(tags)))
+func (f *FS) keepListed(repo string, tags []string, stamp stamp, at time.Time) {
+	f.listed.put(repo, listed{tags: tags, stamp: stamp.order, at: at}, max(1, len(tags)))
 }
 
 // unlisted says whether a fresh list shows that repo does not have tag. What has changed since, by us or as we were told,

@@ -27,9 +27,15 @@ type reference struct{ repo, tag string }
 
 type answer[V any] struct {
 	value   V
-	known   bool // else it is only the stamp of a change
-	at      time.Time
+	known   bool      // else it is only the stamp of a change
+	at      time.Time // of the question, or of the change
 	changed uint64
+}
+
+// stamp is when a question was begun.
+type stamp struct {
+	order uint64
+	at    time.Time
 }
 
 func newAnswers[V any](freshness time.Duration, limit int) *answers[V] {
@@ -42,21 +48,27 @@ func (a *answers[V]) get(ref reference) (v V, known, fresh bool) {
 	return s.value, s.known, s.known && time.Since(s.at) < a.freshness
 }
 
+// since gives what was asked at t or later.
+func (a *answers[V]) since(ref reference, t time.Time) (v V, ok bool) {
+	s, _ := a.said.get(ref)
+	return s.value, s.known && !s.at.Before(t)
+}
+
 // ask begins a question.
-func (a *answers[V]) ask() (stamp uint64) {
+func (a *answers[V]) ask() stamp {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.clock++
-	return a.clock
+	return stamp{a.clock, time.Now()}
 }
 
 // learn keeps the answer to the question that began with stamp, unless something has changed since.
-func (a *answers[V]) learn(ref reference, v V, stamp uint64, weight int) {
+func (a *answers[V]) learn(ref reference, v V, asked stamp, weight int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s, _ := a.said.get(ref)
-	if stamp > a.floor && stamp > s.changed {
-		a.putLocked(ref, answer[V]{value: v, known: true, at: time.Now(), changed: s.changed}, weight)
+	if asked.order > a.floor && asked.order > s.changed {
+		a.putLocked(ref, answer[V]{value: v, known: true, at: asked.at, changed: s.changed}, weight)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -69,46 +70,31 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 
 // copyOver copies what is shown at from to to, over what is there. The target changes in one step: a file's tag is
 // replaced; a directory's marker, which outranks a file, comes last when it is new and goes last when it is replaced by
-// a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.
+// a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.go.
 // move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
-	source, err = f.look(ctx, from, f.askNow())
+	source, target, err := f.lookBoth(ctx, from, to)
 	if err != nil {
 		return source, nil, err
 	}
 	i := source.shown()
-	if i == nil {
-		return source, nil, fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
-	}
-	target, err := f.look(ctx, to, f.last(check))
-	switch {
-	case err != nil:
-		return source, nil, err
-	case target.foreign:
-		return source, nil, errForeign(to.name)
-	}
 	if err := target.agree(check); err != nil {
 		return source, nil, err
 	}
-	if !i.IsDir() {
-		copied, err := f.copyFile(ctx, i, to.repo, to.file, to.base)
+	var copied *info
+	switch {
+	case !i.IsDir():
+		copied, err = f.copyFile(ctx, f.hands(), i, to.repo, to.file, to.base)
 		if err == nil && target.dir != nil {
 			err = f.remove(ctx, to, state{dir: target.dir})
 		}
 		return source, copied, err
-	}
-
-	if err := f.survey(ctx, from.name, to.name, move); err != nil { // what can fail fails before anything is changed
-		return source, nil, err
-	}
-	var copied *info
-	if target.dir != nil {
-		copied, err = f.merge(ctx, i, from.name, to)
-		if err == nil {
-			err = f.prune(ctx, from.name, to.name)
+	case target.dir != nil:
+		copied, err = f.merge(ctx, i, from.name, to, move)
+	default:
+		if copied, err = f.copyTree(ctx, newWalk(f.hands()), i, from.name, to, move); err != nil {
+			f.clearBehind(ctx, to) // nobody has seen it
 		}
-	} else {
-		copied, err = f.copyTree(ctx, i, from.name, to)
 	}
 	if err == nil && target.file != nil { // hidden from now on: the copy is done, so a failure is not the client's
 		if err := f.removeTag(context.WithoutCancel(ctx), to.repo, to.file); err != nil {
@@ -118,164 +104,41 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 	return source, copied, err
 }
 
-// survey walks a directory that is about to be copied: whether all of it can be read and fits the new place, where
-// others' artifacts stay as they are. What others have just written is seen.
-func (f *FS) survey(ctx context.Context, src, dst string, move bool) error {
-	for _, dir := range []string{src, dst} {
-		if err := f.forgetList(dir); err != nil {
-			return err
-		}
+// lookBoth looks at the source and at the target at once, as the registry knows them now. There is something at the
+// source, and the target is free or ours.
+func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state, err error) {
+	var missing error
+	var wg sync.WaitGroup
+	wg.Go(func() { target, missing = f.look(ctx, to, f.tagNow) })
+	source, err = f.look(ctx, from, f.tagNow)
+	wg.Wait()
+	switch {
+	case err != nil:
+		return source, target, err
+	case source.shown() == nil:
+		return source, target, fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
+	case missing != nil:
+		return source, target, missing
+	case target.foreign:
+		return source, target, errForeign(to.name)
 	}
-	l, there, err := f.listBoth(ctx, src, dst)
-	if err != nil {
-		return err
-	}
-	for _, m := range l.members {
-		for _, tag := range []string{fileTag(m.name), markerTag(m.name)} {
-			if t := there.at[tag]; t != nil && t.kind == kindForeign {
-				return errForeign(join(dst, m.name))
-			}
-		}
-	}
-	if move && l.foreign > 0 {
-		return fmt.Errorf("%s holds artifacts that were not written by ocidav and cannot be moved: %w", src, fs.ErrPermission)
-	}
-	for _, m := range l.members {
-		if m.IsDir() {
-			if err := f.survey(ctx, join(src, m.name), join(dst, m.name), move); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return source, target, nil
 }
 
-func (f *FS) listBoth(ctx context.Context, src, dst string) (l, there listing, err error) {
-	if l, err = f.list(ctx, src); err != nil {
-		return l, there, err
-	}
-	there, err = f.list(ctx, dst)
-	return l, there, err
-}
-
-// copyTree copies the directory i at src to the place to, where no directory is: what is left there of an earlier one
-// goes first, then come the members, and when they are all there the marker.
-func (f *FS) copyTree(ctx context.Context, i *info, src string, to place) (*info, error) {
-	if err := f.clear(ctx, to.name); err != nil {
-		return nil, err
-	}
-	l, err := f.list(ctx, src)
-	if err != nil {
-		return nil, err
-	}
-	return f.copyMembers(ctx, l, i, src, to, func(m *info, src string, p place) error {
-		_, err := f.copyTree(ctx, m, src, p)
-		return err
-	})
-}
-
-// copyMembers copies the members l of the directory i at src, its directories by copyDir, and then i itself.
-func (f *FS) copyMembers(ctx context.Context, l listing, i *info, src string, to place, copyDir func(m *info, src string, p place) error) (*info, error) {
-	repo, err := f.layout.repository(to.name)
-	if err != nil {
-		return nil, err
-	}
-	var files []*info
-	for _, m := range l.members {
-		if !m.IsDir() {
-			files = append(files, m)
-			continue
-		}
-		p, err := f.layout.place(join(to.name, m.name))
-		if err != nil {
-			return nil, err
-		}
-		if err := copyDir(m, join(src, m.name), p); err != nil {
-			return nil, err
-		}
-	}
-	err = each(ctx, f, files, func(ctx context.Context, _ int, m *info) error {
-		_, err := f.copyFile(ctx, m, repo, fileTag(m.name), m.name)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return f.copyFile(ctx, i, to.repo, to.marker, to.base)
-}
-
-// merge brings the members of the directory i at src into the directory at to: they take the places of those that are
-// there, each in one step. prune then takes away what does not belong. So nothing is gone before all that comes is there,
-// and whatever ends it, to holds members of both, each whole, and src is as it was.
-func (f *FS) merge(ctx context.Context, i *info, src string, to place) (*info, error) {
-	l, there, err := f.listBoth(ctx, src, to.name)
-	if err != nil {
-		return nil, err
-	}
-	return f.copyMembers(ctx, l, i, src, to, func(m *info, src string, p place) error {
-		var err error
-		if there.at[p.marker] != nil {
-			_, err = f.merge(ctx, m, src, p)
-		} else {
-			_, err = f.copyTree(ctx, m, src, p)
-		}
-		return err
-	})
-}
-
-// prune takes away from the directory dst what the directory src does not have.
-func (f *FS) prune(ctx context.Context, src, dst string) error {
-	l, there, err := f.listBoth(ctx, src, dst)
-	if err != nil {
-		return err
-	}
-	repo, err := f.layout.repository(dst)
-	if err != nil {
-		return err
-	}
-	stays := map[string]bool{}
-	for _, m := range l.members {
-		if !m.IsDir() {
-			stays[fileTag(m.name)] = true
-			continue
-		}
-		stays[markerTag(m.name)] = true
-		if err := f.prune(ctx, join(src, m.name), join(dst, m.name)); err != nil {
-			return err
-		}
-	}
-	// A file that a directory hides goes before its marker, or it would come to light.
-	for _, directories := range []bool{false, true} {
-		err := each(ctx, f, there.ours, func(ctx context.Context, _ int, tag string) error {
-			if stays[tag] || there.at[tag].IsDir() != directories {
-				return nil
-			}
-			if err := f.removeTag(ctx, repo, tag); err != nil || !directories {
-				return err
-			}
-			f.clearBehind(ctx, join(dst, there.at[tag].name))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copyFile copies one artifact, a file or a marker, to a tag under a name.
-func (f *FS) copyFile(ctx context.Context, i *info, repo, tag, name string) (*info, error) {
+// copyFile copies one artifact, a file or a marker, to a tag under a name: a mount for each blob that repo does not hold,
+// "{}" among them, and a manifest.
+func (f *FS) copyFile(ctx context.Context, h hands, i *info, repo, tag, name string) (*info, error) {
 	a := i.artifact
 	a.name = name
 	if a.kind == kindShared {
 		a.kind = kindFile
 	}
-	blobs := a.layers
+	blobs := append(a.layers[:len(a.layers):len(a.layers)], emptyBlob)
 	if a.props.Digest != "" {
-		blobs = append(blobs[:len(blobs):len(blobs)], a.props)
+		blobs = append(blobs, a.props)
 	}
 	mount := func() error {
-		return each(ctx, f, blobs, func(ctx context.Context, _ int, desc ocispec.Descriptor) error {
+		return eachBy(ctx, h, blobs, func(ctx context.Context, _ int, desc ocispec.Descriptor) error {
 			return f.mountBlob(ctx, repo, i.repo, desc)
 		})
 	}
@@ -293,11 +156,11 @@ func (f *FS) respell(ctx context.Context, from, to place) error {
 	}
 	var errs []error
 	if s.file != nil {
-		_, err := f.copyFile(ctx, s.file, to.repo, to.file, to.base)
+		_, err := f.copyFile(ctx, f.hands(), s.file, to.repo, to.file, to.base)
 		errs = append(errs, err)
 	}
 	if s.dir != nil {
-		_, err := f.copyFile(ctx, s.dir, to.repo, to.marker, to.base)
+		_, err := f.copyFile(ctx, f.hands(), s.dir, to.repo, to.marker, to.base)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -27,6 +27,7 @@ type fake struct {
 	*registrytest.Registry
 	server     *registrytest.Server
 	transports []*http.Transport
+	trees      []*ocifs.FS
 	dir        string // for spools
 	change     func(*ocifs.Options)
 }
@@ -53,11 +54,22 @@ func inBubble(t *testing.T, d registrytest.Defects, test func(f *fake)) {
 
 // close ends all connections; a test with many forks closes each itself.
 func (f *fake) close() {
+	f.settle()
 	for _, transport := range f.transports {
 		transport.CloseIdleConnections()
 	}
 	f.server.Close()
 	f.transports = nil
+}
+
+// settle waits for what goes on behind the answers.
+func (f *fake) settle() {
+	for _, tree := range f.trees {
+		if err := tree.Close(context.Background()); err != nil {
+			f.Error(err)
+		}
+	}
+	f.trees = nil
 }
 
 // fork gives another registry that holds the same.
@@ -89,6 +101,7 @@ func (f *fake) tree() *ocifs.FS {
 	if err != nil {
 		f.Fatal(err)
 	}
+	f.trees = append(f.trees, tree)
 	return tree
 }
 

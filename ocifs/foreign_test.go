@@ -123,6 +123,7 @@ func TestForeignInDirectories(t *testing.T) {
 				f.Errorf("RemoveAll has removed somebody's %s", tag)
 			}
 		}
+		f.settle()
 		if f.Manifest("d", "ours") != nil {
 			f.Error("RemoveAll has left our file")
 		}

@@ -113,6 +113,7 @@ type FS struct {
 	rung         atomic.Int32                   // of the removal ladder that works here
 	deletes      atomic.Bool                    // a tag was seen to go by its deletion
 	compatible   atomic.Bool                    // the registry only takes the compatible form
+	clearings    clearings                      // places of removed directories, behind the answers
 }
 
 // artifactKey: a manifest reads differently under different tags, since its name must fit.
@@ -170,6 +171,7 @@ func New(o Options) (*FS, error) {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
+	f.clearings.hands = make(hands, max(1, f.parallel/2)) // who waits for an answer goes first
 	return f, nil
 }
 
@@ -181,39 +183,6 @@ func (f *FS) Changed(repo, ref string) {
 		f.tags.forget(reference{repo, ref})
 	}
 	f.lists.forget(reference{repo: repo})
-}
-
-// each calls do for every item, at most f.parallel at once, stops at the first error and gives it.
-func each[T any](ctx context.Context, f *FS, items []T, do func(ctx context.Context, i int, item T) error) error {
-	outer := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(f.parallel, len(items)) {
-		wg.Go(func() {
-			for i := range next {
-				if err := do(ctx, i, items[i]); err != nil {
-					cancel(err) // the first one stands
-				}
-			}
-		})
-	}
-feed:
-	for i := range items {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(next)
-	wg.Wait()
-	err := context.Cause(ctx)
-	if outer.Err() != nil && err == context.Cause(outer) { // the caller's end came before any error
-		return failure(outer.Err(), "wait for the registry")
-	}
-	return err
 }
 
 // flights lets one do what several want at the same time. The zero value is ready.

@@ -18,7 +18,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	if !i.IsDir() {
 		return nil, fmt.Errorf("%s is no directory: %w", name, fs.ErrInvalid)
 	}
-	l, err := f.list(ctx, name)
+	l, err := f.list(ctx, f.hands(), name, f.tag)
 	if err != nil {
 		return nil, err
 	}
@@ -38,29 +38,30 @@ type listing struct {
 }
 
 // list reads the repository of the directory dir, whether or not dir has a marker.
-func (f *FS) list(ctx context.Context, dir string) (listing, error) {
-	return f.listTo(ctx, dir, func(error) bool { return false })
+func (f *FS) list(ctx context.Context, h hands, dir string, ask asker) (listing, error) {
+	return f.listTo(ctx, h, dir, ask, func(error) bool { return false })
 }
 
 // listTo is list where a tag may be unreadable for some reasons: it then counts as somebody else's.
-func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (listing, error) {
+func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared func(error) bool) (listing, error) {
 	repo, err := f.layout.repository(dir)
 	if err != nil {
 		return listing{}, err
 	}
-	tags, err := f.listTags(ctx, repo)
+	var tags []string
+	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, repo); return err })
 	if err != nil {
 		return listing{}, err
 	}
 	found := make([]*info, len(tags))
-	err = each(ctx, f, tags, func(ctx context.Context, i int, tag string) (err error) {
+	err = eachBy(ctx, h, tags, func(ctx context.Context, i int, tag string) (err error) {
 		if _, kind := nameOf(tag); kind == tagForeign {
 			found[i] = &info{} // by its name: not worth a request
 			return nil
 		}
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
 		// tombstone reads as nothing.
-		found[i], err = f.tag(ctx, repo, tag)
+		found[i], err = ask(ctx, repo, tag)
 		if err != nil && spared(err) {
 			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
 			found[i], err = &info{}, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -112,17 +113,42 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 // tag says what stands under a tag, nil for nothing, from a fresh answer if there is one.
 func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
 	if t, known, fresh := f.tags.get(reference{repo, tag}); known && fresh {
-		if t.digest == "" {
-			return nil, nil
-		}
-		if i, err := f.manifest(ctx, repo, tag, t); !errors.Is(err, errAbsent) {
-			return i, err
-		}
+		return f.answered(ctx, repo, tag, t)
 	}
 	if f.unlisted(ctx, repo, tag) {
 		return nil, nil
 	}
 	return f.askTag(ctx, repo, tag)
+}
+
+// requestBegan is the key of davfs.RequestBegan.
+type requestBegan = struct{ RequestBegan struct{} }
+
+// requestIsNow is for how long what was asked since a request began is no older than the request: while it has not
+// waited for a lock or for a slow registry.
+const requestIsNow = time.Second
+
+// tagNow says what stands under a tag as the registry has known it since the request of ctx began, which looks at its
+// names before it calls. Others may have written until then, so answers from before that are not enough (askNow).
+func (f *FS) tagNow(ctx context.Context, repo, tag string) (*info, error) {
+	if began, ok := ctx.Value(requestBegan{}).(time.Time); ok && time.Since(began) < requestIsNow {
+		if t, ok := f.tags.since(reference{repo, tag}, began); ok {
+			return f.answered(ctx, repo, tag, t)
+		}
+	}
+	return f.askNow()(ctx, repo, tag)
+}
+
+// answered gives what the answer t says.
+func (f *FS) answered(ctx context.Context, repo, tag string, t tagged) (*info, error) {
+	if t.digest == "" {
+		return nil, nil
+	}
+	i, err := f.manifest(ctx, repo, tag, t)
+	if errors.Is(err, errAbsent) { // it has changed meanwhile
+		return f.askTag(ctx, repo, tag)
+	}
+	return i, err
 }
 
 // askTag asks the registry what stands under a tag. A manifest that is near is not fetched again: HEAD is free where
@@ -219,6 +245,9 @@ func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
 func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
 	a := parse(tag, data)
 	f.artifacts.put(artifactKey{d, tag}, a, 1)
+	if a.kind != kindForeign && a.kind != kindShared && a.props.Digest == "" { // its config is "{}", so that is there
+		f.present.put(presence{repo, emptyBlob.Digest}, struct{}{}, 1)
+	}
 	return a.info(repo)
 }
 

@@ -2,7 +2,6 @@ package ocifs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -18,7 +17,8 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 	if err != nil {
 		return err
 	}
-	if _, err := f.layout.repository(name); err != nil {
+	repo, err := f.layout.repository(name)
+	if err != nil {
 		return err
 	}
 	unlock, err := f.lock(ctx, name)
@@ -38,7 +38,10 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 	if err := s.agree(check); err != nil {
 		return err
 	}
-	if err := f.clearOrphans(ctx, p); err != nil {
+	if err := f.clearings.join(ctx, repo); err != nil {
+		return err
+	}
+	if err := f.clear(ctx, newWalk(f.hands()), p); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -47,26 +50,6 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 }
 
 func nothing() error { return nil }
-
-// clearOrphans clears the place where a directory is about to be made. Its marker is asked for once more before
-// anything goes: another server may have made it in between.
-func (f *FS) clearOrphans(ctx context.Context, p place) error {
-	l, err := f.listTo(ctx, p.name, isLost)
-	if err != nil || len(l.ours) == 0 {
-		return err
-	}
-	if i, err := f.askTag(ctx, p.repo, p.marker); err != nil || i != nil {
-		return errors.Join(err, existing(i, p.name))
-	}
-	return f.clear(ctx, p.name)
-}
-
-func existing(i *info, name string) error {
-	if i == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", name, fs.ErrExist)
-}
 
 // join gives the name of a member of dir.
 func join(dir, base string) string {

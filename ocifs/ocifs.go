@@ -20,7 +20,7 @@
 //   - One mutation, one tag: a registry has no compare-and-swap, so nothing that two writers share is read, modified and
 //     written back. Within a process names are locked; between processes the last one wins, whole. locks.go
 //   - Every wait ends with its context, and memory is bounded by constants and options, never by a size of the tree;
-//     only a listing needs memory for its own members. fs.go, recent.go, spool.go
+//     only a listing needs memory for its own members. fs.go, hands.go, recent.go, spool.go
 //
 // # Names
 //
@@ -70,14 +70,23 @@
 //
 // # Directories
 //
-// A name is reachable only through the markers of all its ancestors. Mkdir clears what an earlier directory of that name
-// left behind and then puts the marker. RemoveAll takes the marker away first, and all is gone; the members follow, and
-// what a crash leaves is an orphan that nobody sees until it is cleared. Copy and Rename bring all members to the new
-// place before they put its marker, and Rename then takes the old marker away. So a directory is there with all its
-// members or not there, at every moment and after every crash. A marker outranks a file of the same name, which lets
-// one take the other's place in one step. Where a directory takes another directory's place both live in one repository:
-// its members come one by one, then the marker, and then goes what was there besides. What ends that in the middle leaves
-// members of both, each whole, the source as it was, and nothing gone that was not replaced. copy.go
+// A name is reachable only through the markers of all its ancestors. RemoveAll takes the marker away, and all is gone;
+// the members' tags follow behind the answer, from the bottom up and in parallel, and Close gives them time at the end. What
+// a crash leaves is an orphan that nobody sees. Mkdir and Copy clear the place where a directory is about to be, before
+// its marker is put: an orphan does not come back to life, nor one below it, whose own directory is cleared in its turn.
+// They wait for a clearing that is under way there (one that has not begun they do themselves), and a clearing asks for
+// the marker before each few tags, since another server may have made the directory again: a window of one round of
+// requests is left, because a registry removes a tag whatever it points to. clearing.go
+//
+// Copy and Rename bring all members to the new place before they put its marker, and Rename then takes the old marker
+// away. So a directory is there with all its members or not there, at every moment and after every crash. Nobody sees
+// the members before, so they come in any order, all of a tree in parallel whatever directories they lie in; what a Copy
+// has brought that fails is cleared behind. A marker outranks a file of the same name, which lets one take the other's
+// place in one step. copytree.go
+//
+// Where a directory takes another directory's place both live in one repository: its members come one by one, then the
+// marker, and then goes what was there besides. What ends that in the middle leaves members of both, each whole, the
+// source as it was, and nothing gone that was not replaced; the error is a [PartialError] that names what failed. merge.go
 //
 // # Removal
 //

@@ -89,6 +89,9 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 		return err
 	}
 	source := func() (io.Reader, error) { return f.openBlob(ctx, from, desc) }
+	if desc.Digest == emptyBlob.Digest { // from may hold nothing of ours
+		source = bytesOpener(emptyBlob.Data)
+	}
 	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) { return newBody(source) })
 	if err == nil {
 		f.present.put(presence{repo, desc.Digest}, struct{}{}, 1)

@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// RemoveAll removes a file, or a directory with its members: its marker goes first, and with it all of it is gone.
+// RemoveAll removes a file, or a directory with its members: its marker goes first, and with it all of it is gone. The
+// members' tags follow behind the answer, clearing.go.
 func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo) error) error {
 	if name == "/" {
 		return fmt.Errorf("the root stays: %w", fs.ErrPermission)
@@ -71,35 +72,6 @@ func (f *FS) remove(ctx context.Context, p place, s state) error {
 	if err := f.removeTag(ctx, p.repo, p.marker); err != nil {
 		return err
 	}
-	f.clearBehind(ctx, p.name)
+	f.clearBehind(ctx, p)
 	return nil
-}
-
-// clearBehind clears the place of a directory that is gone. It is gone whatever happens now, so a failure is not the
-// client's: what stays is an orphan, cleared when a directory of that name is made again.
-func (f *FS) clearBehind(ctx context.Context, dir string) {
-	ctx = context.WithoutCancel(ctx)
-	if err := f.clear(ctx, dir); err != nil {
-		f.log.Warn("members of a removed directory are left in the registry", "directory", dir, "error", err)
-	}
-}
-
-// clear removes all that ocidav has written in the place of dir, from the bottom up. What others pushed stays.
-func (f *FS) clear(ctx context.Context, dir string) error {
-	l, err := f.listTo(ctx, dir, isLost)
-	if err != nil {
-		return err
-	}
-	for _, m := range l.members {
-		if m.IsDir() {
-			if err := f.clear(ctx, join(dir, m.name)); err != nil {
-				return err
-			}
-		}
-	}
-	repo, err := f.layout.repository(dir)
-	if err != nil {
-		return err
-	}
-	return each(ctx, f, l.ours, func(ctx context.Context, _ int, tag string) error { return f.removeTag(ctx, repo, tag) })
 }

@@ -1,8 +1,10 @@
 package ocifs_test
 
 import (
+	"context"
 	"io"
 	"testing"
+	"time"
 
 	"ocidav/davfs"
 	"ocidav/ocifs"
@@ -33,7 +35,7 @@ func TestWhatAnotherServerWrote(t *testing.T) {
 			}
 		}
 		f.must(a.Mkdir(ctx, "/d", nil))
-		for _, name := range []string{"/f", "/g", "/h", "/d/1"} {
+		for _, name := range []string{"/f", "/g", "/h", "/d/1", "/d/3"} {
 			f.must(put(ctx, a, name, "old"))
 		}
 		f.must(a.Mkdir(ctx, "/t", nil))
@@ -41,19 +43,59 @@ func TestWhatAnotherServerWrote(t *testing.T) {
 		for _, dir := range []string{"/", "/d", "/t"} {
 			f.names(b, dir)
 		}
-		for _, name := range []string{"/f", "/g", "/h", "/d/2", "/t/y"} {
+		for _, name := range []string{"/f", "/g", "/h", "/d/2", "/d/3", "/t/y"} {
 			f.must(put(ctx, a, name, "new"))
 		}
 		f.must(b.Rename(ctx, "/f", "/f2", nil))
 		f.must(copyTo(ctx, b, "/g", "/g2"))
 		f.must(b.PatchProps(ctx, "/h", davfs.PropPatch{Set: property("p")}))
 		f.must(b.Rename(ctx, "/d", "/t", nil))
-		for _, name := range []string{"/f2", "/g", "/g2", "/h", "/t/2"} {
+		for _, name := range []string{"/f2", "/g", "/g2", "/h", "/t/2", "/t/3"} {
 			has(name, "new")
 		}
 		has("/t/1", "old")
-		if got := f.names(f.tree(), "/t"); len(got) != 2 {
+		if got := f.names(f.tree(), "/t"); len(got) != 3 {
 			f.Errorf("/t holds %q", got)
+		}
+	})
+}
+
+// TestRequestIsNow: what a request has asked since it began is not asked again for its change; what was asked before, or
+// so long ago that it has waited for somebody, is.
+func TestRequestIsNow(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		a, b := f.tree(), f.tree()
+		request := func() context.Context {
+			return context.WithValue(f.Context(), davfs.RequestBegan{}, time.Now())
+		}
+		look := func(ctx context.Context, names ...string) {
+			for _, name := range names {
+				_, _ = b.Stat(ctx, name)
+			}
+		}
+		for _, name := range []string{"/1", "/2", "/3"} {
+			f.must(put(f.Context(), a, name, "old"))
+		}
+		look(f.Context(), "/2", "/to2")
+		f.must(put(f.Context(), a, "/2", "new"))
+		time.Sleep(time.Millisecond)
+		ctx := request()
+		f.must(b.Rename(ctx, "/2", "/to2", nil))
+
+		ctx = request()
+		look(ctx, "/1", "/to1")
+		f.ResetCounts()
+		f.must(b.Rename(ctx, "/1", "/to1", nil))
+		f.budget("Rename of what the request has looked at: the manifest, the old tag", 1+1)
+
+		look(ctx, "/3", "/to3")
+		f.must(put(f.Context(), a, "/3", "new"))
+		time.Sleep(time.Second)
+		f.must(b.Rename(ctx, "/3", "/to3", nil))
+		for name, want := range map[string]string{"/to1": "old", "/to2": "new", "/to3": "new"} {
+			if got, err := read(f.Context(), f.tree(), name); err != nil || got != want {
+				f.Errorf("%s is %q, %v, want %q", name, got, err, want)
+			}
 		}
 	})
 }

@@ -1,0 +1,207 @@
+package ocifs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+)
+
+// Bounds of what is cleared behind the answers.
+const (
+	clearingsAtOnce  = 4    // each holds the list of its directory
+	clearingsWaiting = 1000 // RemoveAll waits where there are more
+)
+
+// clearings are the places of removed directories that are being cleared while the answer is given already. There is one
+// for a repository at a time. Whoever makes the directory anew waits for it first (join), so that it cannot take what is
+// new for what is old. The hands are one set for all of them.
+type clearings struct {
+	hands hands
+
+	mu      sync.Mutex
+	last    map[string]*clearing // by repository
+	turns   chan struct{}
+	count   int
+	stopped bool
+	stop    context.CancelFunc
+	ctx     context.Context
+	wg      sync.WaitGroup
+}
+
+type clearing struct {
+	mu    sync.Mutex
+	taken bool // begun, or left to who came to wait for it
+	done  chan struct{}
+}
+
+// take says whether the caller is the one to do it.
+func (c *clearing) take() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.taken
+	c.taken = true
+	return first
+}
+
+// begin has clear called behind; false: there is too much to do already.
+func (c *clearings) begin(repo string, clear func(ctx context.Context)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped || c.count == clearingsWaiting {
+		return false
+	}
+	if c.last == nil {
+		c.last, c.turns = map[string]*clearing{}, make(chan struct{}, clearingsAtOnce)
+		c.ctx, c.stop = context.WithCancel(context.Background())
+	}
+	earlier := c.last[repo] // another server made the directory in between
+	mine := &clearing{taken: earlier != nil, done: make(chan struct{})}
+	c.last[repo] = mine
+	c.count++
+	c.wg.Go(func() {
+		defer c.end(repo, mine)
+		if earlier != nil {
+			<-earlier.done
+		}
+		select {
+		case c.turns <- struct{}{}:
+		case <-c.ctx.Done():
+			return
+		}
+		defer func() { <-c.turns }()
+		if earlier != nil || mine.take() {
+			clear(c.ctx)
+		}
+	})
+	return true
+}
+
+func (c *clearings) end(repo string, mine *clearing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last[repo] == mine {
+		delete(c.last, repo)
+	}
+	c.count--
+	close(mine.done)
+}
+
+// join waits for the clearing of repo. One that has not begun is left to the caller.
+func (c *clearings) join(ctx context.Context, repo string) error {
+	c.mu.Lock()
+	running := c.last[repo]
+	c.mu.Unlock()
+	if running == nil || running.take() {
+		return nil
+	}
+	select {
+	case <-running.done:
+		return nil
+	case <-ctx.Done():
+		return failure(ctx.Err(), "wait until %s is cleared", repo)
+	}
+}
+
+// Close waits until the places of removed directories are cleared, or until ctx ends; what is left then are orphans, as
+// after a crash. The tree can be used on: RemoveAll then waits by itself.
+func (f *FS) Close(ctx context.Context) error {
+	c := &f.clearings
+	c.mu.Lock()
+	c.stopped = true
+	left := c.count
+	c.mu.Unlock()
+	if left == 0 {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() { c.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	left = c.count
+	c.mu.Unlock()
+	c.stop()
+	<-done
+	return fmt.Errorf("clear behind %d removed directories: %w", left, ctx.Err())
+}
+
+// clearBehind clears the place of the directory p, which is gone, behind the answer. It is gone whatever happens now, so
+// a failure is not the client's: what stays is an orphan, cleared when a directory of that name is made again.
+func (f *FS) clearBehind(ctx context.Context, p place) {
+	repo, err := f.layout.repository(p.name)
+	if err != nil {
+		return // it never held anything
+	}
+	clear := func(ctx context.Context) {
+		if err := f.clear(ctx, newWalk(f.clearings.hands), p); err != nil && !errors.Is(err, fs.ErrExist) {
+			f.log.Warn("members of a removed directory are left in the registry", "directory", p.name, "error", err)
+		}
+	}
+	if !f.clearings.begin(repo, clear) {
+		clear(context.WithoutCancel(ctx))
+	}
+}
+
+// clear removes all that ocidav has written in the place of the directory p, which has no marker, from the bottom up: a
+// crash leaves the markers by which the rest is found. What others pushed stays. fs.ErrExist: there is a marker by now,
+// made by another server, and what is there may be new.
+func (f *FS) clear(ctx context.Context, w *walk, p place) error {
+	return f.clearDirectory(ctx, w, p.name, f.goneAt(p))
+}
+
+// goneAt asks whether the directory p is still gone; fs.ErrExist: it is not.
+func (f *FS) goneAt(p place) func(context.Context) error {
+	return func(ctx context.Context) error {
+		i, err := f.askNow()(ctx, p.repo, p.marker)
+		if err == nil && i != nil {
+			err = fmt.Errorf("%s has been made again: %w", p.name, fs.ErrExist)
+		}
+		return err
+	}
+}
+
+func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(context.Context) error) error {
+	repo, err := f.layout.repository(dir)
+	if err != nil {
+		return err
+	}
+	if err := f.forgetList(dir); err != nil {
+		return err
+	}
+	l, err := f.listTo(ctx, w.hands, dir, f.tag, isLost)
+	if err != nil {
+		return err
+	}
+	below := w.within()
+	for _, m := range l.members {
+		if m.IsDir() {
+			name := join(dir, m.name)
+			below.enter(name, func() error { return f.clearDirectory(ctx, w, name, gone) })
+		}
+	}
+	if err := below.wait(); err != nil {
+		return err
+	}
+	return f.removeTags(ctx, w.hands, repo, l.ours, gone)
+}
+
+// removeTags removes tags of a directory that is gone. Whether it still is, is asked before each few of them: a registry
+// has no condition to remove a tag by, and another server may make the directory at any time.
+func (f *FS) removeTags(ctx context.Context, h hands, repo string, tags []string, gone func(context.Context) error) error {
+	for some := range slices.Chunk(tags, cap(h)) {
+		if err := h.do(ctx, func() error { return gone(ctx) }); err != nil {
+			return err
+		}
+		err := eachBy(ctx, h, some, func(ctx context.Context, _ int, tag string) error { return f.removeTag(ctx, repo, tag) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
