@@ -154,6 +154,9 @@ func junkAttempt(t *testing.T, a junkRequest, n int, once bool, failure error, c
 	if a.method == "PROPFIND" && once && w.Code == http.StatusMultiStatus {
 		return true // its calls are at the same time, and the failure may be over before one has met it
 	}
+	if (a.method == "COPY" || a.method == "MOVE") && once && n < 4 && w.Code < 300 {
+		return true // so are its questions before the change
+	}
 	if w.Code != code {
 		t.Errorf("status %d, want %d: %s", w.Code, code, w.Body)
 	}
