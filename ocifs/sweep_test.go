@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -218,6 +219,15 @@ func (s *sweep) noSpool(p report) {
 	if left, _ := os.ReadDir(s.dir); len(left) > 0 {
 		p.errorf("%s is left in the spool", left[0].Name())
 		_ = os.Remove(s.dir + "/" + left[0].Name())
+	}
+	if !strings.HasPrefix(s.op.name, "Put") {
+		return
+	}
+	open, _ := filepath.Glob("/proc/self/fd/*") // where a spool has no name; none on other systems
+	for _, fd := range open {
+		if file, err := os.Readlink(fd); err == nil && strings.HasPrefix(file, s.dir+"/") {
+			p.errorf("%s is left open", file)
+		}
 	}
 }
 
