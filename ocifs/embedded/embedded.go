@@ -45,7 +45,9 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 )
 
 // Host is the host name under which [Registry.Transport] is addressed, over plain HTTP. It is in no DNS.
@@ -67,6 +69,30 @@ type Options struct {
 	// refused (4xx). It is called on many goroutines at once, possibly after the context of the request that caused
 	// it has ended, and must return soon.
 	Changed func(repository, reference string)
+}
+
+// Rules are what a collection goes by.
+type Rules struct {
+	Grace   time.Duration // what was pushed, mounted, asked for or named by a tag within that time stays
+	Uploads time.Duration // and so does an upload that was begun or gone on with
+	DryRun  bool          // remove nothing, only count
+}
+
+// Running are the rules while others read and write.
+var Running = Rules{Grace: time.Hour, Uploads: 24 * time.Hour}
+
+// Collected is what a collection has removed.
+type Collected struct {
+	Manifests    int   // of ours that no tag named
+	Blobs        int   // manifests among them
+	Uploads      int   // that nobody went on with
+	Repositories int   // in which nothing was
+	Bytes        int64 // of blobs, uploads and what killed processes left
+}
+
+func (c Collected) String() string {
+	return fmt.Sprintf("%d bytes: %d superseded manifests, %d blobs, %d uploads, %d empty repositories",
+		c.Bytes, c.Manifests, c.Blobs, c.Uploads, c.Repositories)
 }
 
 // errClosed is the end of every request that Close found running, and of those that come after it.
