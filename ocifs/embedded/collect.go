@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -118,13 +119,14 @@ func (c *collection) prune(ctx context.Context, dir string, own bool) error {
 		if gone {
 			c.done.Repositories++
 		}
-		os.Remove(dir)
+		syscall.Rmdir(dir)
 	})
 }
 
-// removeEmpty removes dir if there are only directories in it, depth levels at most, and no files.
+// removeEmpty removes dir if there are only directories in it, depth levels at most. It is rmdir, for os.Remove would
+// remove a file as well.
 func removeEmpty(dir string, depth int) bool {
-	if os.Remove(dir) == nil {
+	if syscall.Rmdir(dir) == nil {
 		return true
 	}
 	names, err := list(dir)
@@ -136,7 +138,7 @@ func removeEmpty(dir string, depth int) bool {
 			return false
 		}
 	}
-	return os.Remove(dir) == nil
+	return syscall.Rmdir(dir) == nil
 }
 
 // blobs removes the blobs that no repository uses.

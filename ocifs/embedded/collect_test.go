@@ -163,13 +163,7 @@ func wantWhole(t testing.TB, repo *remote.Repository, reference string) {
 		return
 	}
 	for _, l := range append(m.Layers, m.Config) {
-		if l.Digest == "" { // of an index
-			continue
-		}
-		if l.Digest.Algorithm() != digest.SHA256 {
-			if ok, err := repo.Blobs().Exists(t.Context(), l); !ok || err != nil {
-				t.Errorf("%s: %s: %v, %v", reference, l.Digest, ok, err)
-			}
+		if l.Digest == "" || l.Digest.Algorithm() != digest.SHA256 { // of an index; the library answers with another digest
 			continue
 		}
 		rc, err := repo.Blobs().Fetch(t.Context(), l)
@@ -326,10 +320,9 @@ func TestCollectKeepsWhatOthersHavePushed(t *testing.T) {
 			wantWhole(t, repo, reference)
 		}
 	}
-	if f, err := r.OpenBlob(digest.FromBytes(data)); f == nil {
-		t.Errorf("the layer named by sha512: %v", err)
-	} else {
-		f.Close()
+	resp := do(t, r, http.MethodGet, "/v2/others/blobs/"+long.Digest.String(), nil)
+	if b, err := io.ReadAll(resp.Body); !bytes.Equal(b, data) {
+		t.Errorf("the layer named by sha512: %s, %q, %v", resp.Status, b, err)
 	}
 	if ok, err := repo.Blobs().Exists(t.Context(), blob([]byte("unsigned version"))); ok || err != nil {
 		t.Errorf("a superseded version: %v, %v", ok, err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -116,15 +117,15 @@ func (c *collection) remove(d doomed, kept func(doomed)) error {
 	if !c.rules.DryRun {
 		switch d.kind {
 		case emptyDirectory:
-			if os.Remove(d.path) == nil {
-				os.Remove(filepath.Dir(d.path))
+			if syscall.Rmdir(d.path) == nil {
+				syscall.Rmdir(filepath.Dir(d.path))
 			}
 			return nil
 		case tagHistory, upload:
 			err = os.RemoveAll(d.path)
 		default:
 			if err = os.Remove(d.path); err == nil && d.digest != "" {
-				os.Remove(filepath.Dir(d.path))
+				syscall.Rmdir(filepath.Dir(d.path))
 			}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
