@@ -207,6 +207,8 @@ func worthRetry(err error) bool {
 		return false
 	}
 	switch code := status(err); {
+	case classOf(err) == classQuota: // there is no more room a moment later
+		return false
 	case code == 0, code >= http.StatusInternalServerError, code == http.StatusUnauthorized,
 		code == http.StatusRequestTimeout:
 		return true

@@ -535,3 +535,24 @@ func wantNoDangling(t testing.TB, r *Registry) {
 		}
 	}
 }
+
+// What keeps a full disk full goes soon after a writer has met it, and not only after the usual interval and grace.
+func TestCollectUnderPressure(t *testing.T) {
+	r := open(t, t.TempDir(), Options{})
+	pushOwn(t, client(t, r, "a"), "f", "deleted", false)
+	deleteTag(t, r, "a", "f")
+	older(t, r, 2*pressureGrace)
+	r.CollectEvery(time.Hour)
+	gone := func() bool { return !exists(r.tree.blob(digest.FromString("deleted"))) }
+	time.Sleep(50 * time.Millisecond)
+	if gone() {
+		t.Error("gone within the grace")
+	}
+	r.pressed()
+	r.pressed() // does not wait
+	for deadline := time.Now().Add(10 * time.Second); !gone(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still there")
+		}
+	}
+}

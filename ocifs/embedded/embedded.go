@@ -95,5 +95,8 @@ func (c Collected) String() string {
 		c.Bytes, c.Manifests, c.Blobs, c.Uploads, c.Repositories)
 }
 
+// ErrInUse is what Open says of a directory that another process has open.
+var ErrInUse = errors.New("in use by another process")
+
 // errClosed is the end of every request that Close found running, and of those that come after it.
 var errClosed = errors.New("embedded registry is closed")

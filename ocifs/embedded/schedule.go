@@ -20,20 +20,20 @@ func (r *Registry) CollectEvery(interval time.Duration) {
 		next := time.NewTimer(0)
 		defer next.Stop()
 		for {
-			rules := Running
 			select {
 			case <-r.closing.Done():
 				return
 			case <-next.C:
+				r.collectAndTell(Running)
 				next.Reset(interval)
 			case <-r.pressure:
+				rules := Running
 				rules.Grace = pressureGrace
-			}
-			r.collectAndTell(rules)
-			select {
-			case <-r.closing.Done():
-				return
-			case <-time.After(pressurePause):
+				r.collectAndTell(rules)
+				select {
+				case <-r.closing.Done():
+				case <-time.After(pressurePause):
+				}
 			}
 		}
 	}()
