@@ -130,7 +130,7 @@ func TestFullDataDisk(t *testing.T) {
 		t.Errorf("MOVE on a full disk: %v, want 507", a)
 	}
 	d.wantTree("/", before)
-	for _, never := range []string{"status=500", "trying again"} {
+	for _, never := range []string{"status=500 bytes", "trying again"} {
 		if log := d.log.String(); strings.Contains(log, never) {
 			t.Errorf("there is %q in the log:\n%s", never, tail(log, 20))
 		}
