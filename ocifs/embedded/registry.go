@@ -40,8 +40,8 @@ type Registry struct {
 	running int
 	idle    chan struct{} // closed when closed is set and running is 0
 
-	collecting sync.Mutex    // one collection at a time
-	pressure   chan struct{} // has one element after the disk was full
+	collecting sync.Mutex         // one collection at a time
+	pressure   chan struct{}      // has one element after the disk was full
 	fault      func(doomed) error // of tests, see collection
 }
 
