@@ -84,11 +84,11 @@ func TestCollectionsAmongWriters(t *testing.T) {
 					do(t, r, http.MethodDelete, "/v2/"+name+"/manifests/"+tag, nil)
 					delete(final[w], name+" "+tag)
 					continue
-				default: // the blob is believed to be there already
-				case 2, 3:
+				case 1, 2:
 					if err := repo.Blobs().Push(ctx, desc, bytes.NewReader(data)); err != nil {
 						t.Error(err)
 					}
+				default: // the blob is believed to be there already
 				}
 				err := push(repo, tag, desc, func() error {
 					healed.Add(1)
