@@ -100,6 +100,12 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 				},
 			},
 			{
+				Name: "gc", Usage: "free what no file needs any more in the data directory of a drive that does not run", OnUsageError: onUsageError,
+				Flags:       []cli.Flag{dataFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only tell"}},
+				Description: "A running drive does it by itself, at start and after each --gc-interval.",
+				Action:      func(c *cli.Context) error { return collect(c, stdout, stderr) },
+			},
+			{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
 				Flags:  []cli.Flag{listenFlag(), prefixFlag()},
 				Action: func(c *cli.Context) error { return health(c.Context, c.String("listen"), c.String("prefix")) },
@@ -127,6 +133,10 @@ func prefixFlag() cli.Flag {
 	return text("prefix", "/", "URL `PATH` of the drive")
 }
 
+func dataFlag() cli.Flag {
+	return text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry")
+}
+
 func serveFlags() []cli.Flag {
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
@@ -134,7 +144,9 @@ func serveFlags() []cli.Flag {
 	return append(credentialFlags(),
 		listenFlag(),
 		text("registry", "", "`REF` of the drive's root, [http://]host[:port][/prefix]; none: the embedded registry"),
-		text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry"),
+		dataFlag(),
+		&cli.DurationFlag{Name: "gc-interval", Value: 24 * time.Hour, EnvVars: env("gc-interval"),
+			Usage: "how often the embedded registry frees what no file needs any more, and at start; 0 never"},
 		text("registry-listen", "", "`ADDRESS` that shows the embedded registry to OCI clients"),
 		text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way"),
 		size("cache-size", 10<<30, "`BYTES` that the cache may take; 0 turns it off"),
@@ -205,6 +217,7 @@ type config struct {
 	upload              string
 	freshness           time.Duration
 	writeTimeout        time.Duration
+	gcInterval          time.Duration
 	credential          auth.CredentialFunc
 	logLevel            slog.Level
 	logJSON             bool
@@ -216,7 +229,7 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
-		freshness: c.Duration("freshness"), logJSON: c.String("log-format") == "json",
+		freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
@@ -244,6 +257,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--write-timeout %s: want more than zero", cfg.writeTimeout)
 	case cfg.upload != ocifs.UploadAuto && cfg.upload != ocifs.UploadStream && cfg.upload != ocifs.UploadMonolithic:
 		return cfg, usage("--upload %s: want auto, stream or monolithic", cfg.upload)
+	case cfg.gcInterval < 0 || cfg.gcInterval > 0 && cfg.gcInterval < time.Minute:
+		return cfg, usage("--gc-interval %s: want 0 or one minute or more", cfg.gcInterval)
 	case cfg.partSize < 1<<20:
 		return cfg, usage("--part-size %s: want 1MiB or more", c.Generic("part-size"))
 	case cfg.cacheDir == "":
@@ -415,6 +430,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	warnOpen(log, "drive", address)
 	fmt.Fprintf(stderr, "serving http://%s%s\n", address, strings.TrimSuffix(cfg.prefix, "/")+"/")
+	if reg != nil && cfg.gcInterval > 0 {
+		reg.CollectEvery(cfg.gcInterval)
+	}
 	select {
 	case <-ctx.Done():
 		log.Info("stopping, requests in flight have time to finish", "seconds", drainTimeout.Seconds())
@@ -542,6 +560,33 @@ func probeRegistry(c *cli.Context, stdout io.Writer) error {
 	if err == nil && slices.ContainsFunc(findings, func(f probe.Finding) bool { return f.Verdict == probe.Broken }) {
 		err = errors.New("a drive on this registry would lack what is marked with NO")
 	}
+	return err
+}
+
+// collect frees what no file needs in a data directory that no drive has open. Nobody reads or writes there, so what is
+// not needed now will not be needed.
+func collect(c *cli.Context, stdout, stderr io.Writer) error {
+	dir := c.String("data")
+	if c.Args().Present() {
+		return usage("gc takes flags only, not %q", c.Args().First())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "docker")); err != nil { // Open would make it
+		return fmt.Errorf("there is no registry in the data directory: %w", err)
+	}
+	reg, err := embedded.Open(dir, embedded.Options{Log: newLog(config{logLevel: slog.LevelWarn}, stderr)})
+	if errors.Is(err, embedded.ErrInUse) {
+		return fmt.Errorf("%w: a running drive collects by itself, see serve --gc-interval", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
+	done, err := reg.Collect(c.Context, embedded.Rules{DryRun: c.Bool("dry-run")})
+	word := "freed"
+	if c.Bool("dry-run") {
+		word = "would free"
+	}
+	fmt.Fprintf(stdout, "%s %s\n", word, done)
 	return err
 }
 

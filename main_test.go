@@ -287,6 +287,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--part-size", "10"}, 2, "--part-size"},
 		{[]string{"--freshness", "soon"}, 2, "soon"},
 		{[]string{"--freshness", "-1s"}, 2, "--freshness"},
+		{[]string{"--gc-interval", "10s"}, 2, "--gc-interval 10s"},
+		{[]string{"--gc-interval", "-1h"}, 2, "--gc-interval"},
 		{[]string{"--log-level", "loud"}, 2, "--log-level loud"},
 		{[]string{"--log-format", "xml"}, 2, "--log-format xml"},
 		{[]string{"--public-url", "drive.example.com"}, 2, "--public-url"},
@@ -383,6 +385,37 @@ func TestDataInUse(t *testing.T) {
 	}
 }
 
+// TestCollect frees what was overwritten and deleted, when no drive runs.
+func TestCollect(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	gc := func(code int, says string, args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		if got := run(t.Context(), append([]string{"ocidav", "gc", "--data", data}, args...), &out, &out); got != code || !strings.Contains(out.String(), says) {
+			t.Errorf("gc %q: exit %d, want %d and %q:\n%s", args, got, code, says, out.String())
+		}
+	}
+	gc(1, "no registry in the data directory")
+	if _, err := os.Stat(data); err == nil {
+		t.Error("gc has made a data directory")
+	}
+	p := start(t, "--data", data)
+	url := p.url(t)
+	for _, content := range []string{"first", "second"} {
+		request(t, http.MethodPut, url+"f", content)
+		request(t, http.MethodPut, url+"g", content+" of another")
+	}
+	request(t, http.MethodDelete, url+"g", "")
+	gc(1, "running drive")
+	p.end()
+	gc(0, "would free", "--dry-run")
+	gc(0, "3 superseded manifests, 6 blobs")
+	gc(0, "freed 0 bytes")
+	if code, got := request(t, http.MethodGet, start(t, "--data", data).url(t)+"f", ""); code != http.StatusOK || got != "second" {
+		t.Errorf("GET: %d %q", code, got)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -397,6 +430,9 @@ func TestCommands(t *testing.T) {
 		{[]string{"--verbose"}, 2, "verbose"},
 		{[]string{"health", "--listen", "nowhere"}, 2, "nowhere"},
 		{[]string{"health", "--listen", "127.0.0.1:1"}, 1, "refused"},
+		{[]string{"gc", "--data", "/nowhere"}, 1, "/nowhere"},
+		{[]string{"gc", "now"}, 2, "now"},
+		{[]string{"gc", "--help"}, 0, "--dry-run"},
 		{[]string{"probe"}, 2, "REF"},
 		{[]string{"probe", "ftp://host"}, 2, "ftp"},
 		{[]string{"probe", "--registry-username", "x", "localhost:1"}, 2, "together"},

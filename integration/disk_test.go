@@ -99,12 +99,13 @@ func TestFullCacheDisk(t *testing.T) {
 func TestFullDataDisk(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 24)
-	d := newDrive(t)
+	d := newDrive(t, "--log-level", "debug")
 	d.data = filepath.Join(disk, "data")
 	d.start()
 	d.mkcol("/d")
 	content := random(3 << 20)
 	d.put("/d/f", content)
+	d.put("/deleted", random(5<<20))
 	d.put("/d/g", nil)
 	before := d.tree("/")
 	fill(t, disk)
@@ -129,15 +130,31 @@ func TestFullDataDisk(t *testing.T) {
 		t.Errorf("MOVE on a full disk: %v, want 507", a)
 	}
 	d.wantTree("/", before)
+	for _, never := range []string{"status=500 bytes", "trying again"} {
+		if log := d.log.String(); strings.Contains(log, never) {
+			t.Errorf("there is %q in the log:\n%s", never, tail(log, 20))
+		}
+	}
 	d.crash()
 	d.start()
 	d.wantTree("/", before)
+
+	// Deletion and a collection make room, on the full disk.
+	d.do(http.MethodDelete, "/deleted", nil, []int{http.StatusNoContent})
+	delete(before, "/deleted")
+	d.wantTree("/", before)
+	d.stop()
+	if code, out, errs := runOcidav(t, d.program, nil, "gc", "--data", d.data); code != 0 {
+		t.Fatalf("gc: exit %d: %s%s", code, out, errs)
+	}
+	d.start()
+	d.wantTree("/", before)
+	other := random(4 << 20)
+	d.put("/d/new", other)
+	d.want("/d/new", other)
 	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	d.put("/d/new", content)
-	d.want("/d/new", content)
-	if log := d.log.String(); strings.Contains(log, "status=500") {
-		t.Errorf("there is an answer 500 in the log:\n%s", tail(log, 20))
-	}
+	d.put("/d/f", other)
+	d.want("/d/f", other)
 }

@@ -18,8 +18,7 @@ func (r *Registry) OpenBlob(d digest.Digest) (*os.File, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	hex := d.Encoded()
-	f, err := os.Open(filepath.Join(r.path, "docker", "registry", "v2", "blobs", d.Algorithm().String(), hex[:2], hex, "data"))
+	f, err := os.Open(filepath.Join(r.tree.blob(d), "data"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,6 +5,8 @@ package embedded
 import (
 	"net/http"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // changedManifest tells which reference of which repository a request pushes or deletes, if it does either. The last
@@ -25,10 +27,27 @@ func changedManifest(req *http.Request) (repository, reference string, ok bool) 
 	return path[:i], reference, true
 }
 
-// An announcer calls announce before the header of an answer goes out, unless the answer is a refusal.
+// asksFor tells which blob or manifest of which repository a request asks for by its digest.
+func asksFor(req *http.Request) (repository string, manifest bool, d digest.Digest, ok bool) {
+	path, ok := strings.CutPrefix(req.URL.Path, "/v2/")
+	i := strings.LastIndexByte(path, '/')
+	if !ok || i < 0 {
+		return "", false, "", false
+	}
+	d = digest.Digest(path[i+1:])
+	if repository, ok = strings.CutSuffix(path[:i], "/blobs"); !ok {
+		repository, ok = strings.CutSuffix(path[:i], "/manifests")
+		manifest = true
+	}
+	return repository, manifest, d, ok && d.Validate() == nil
+}
+
+// An announcer calls announce before the header of an answer goes out, unless the answer is a refusal; and where full
+// says so, it makes of a 500 a 507, which nobody tries again.
 type announcer struct {
 	http.ResponseWriter
 	announce func()
+	full     func() bool
 	answered bool
 	returned bool // the handler has come to its end, and did not panic
 }
@@ -36,6 +55,9 @@ type announcer struct {
 func (a *announcer) WriteHeader(status int) {
 	if status >= 200 && !a.answered {
 		a.answered = true
+		if status == http.StatusInternalServerError && a.full() {
+			status = http.StatusInsufficientStorage
+		}
 		if status < 300 || status >= 500 {
 			a.announce()
 		}

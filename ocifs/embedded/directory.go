@@ -54,7 +54,7 @@ func openDirectory(dir string, foldsCase func(dir string) (bool, error)) (d dire
 	}()
 	switch err := lockFile(f); {
 	case errors.Is(err, errLocked):
-		return d, fmt.Errorf("data directory %s is in use by another process", dir)
+		return d, fmt.Errorf("data directory %s is %w", dir, ErrInUse)
 	case err != nil:
 		return d, fmt.Errorf("lock data directory %s: %w", dir, err)
 	}
@@ -65,6 +65,11 @@ func openDirectory(dir string, foldsCase func(dir string) (bool, error)) (d dire
 	if folds {
 		return d, fmt.Errorf("data directory %s is on a file system that ignores the case of names, "+
 			"where the files A and a would become one: put it on a case-sensitive one", dir)
+	}
+	if left, err := filepath.Glob(filepath.Join(d.path, "ocidav-probe-*")); err == nil { // of a process killed right there
+		for _, name := range left {
+			os.Remove(name)
+		}
 	}
 	if d.secret, err = readSecret(d.path); err != nil {
 		return d, fmt.Errorf("data directory %s: %w", dir, err)

@@ -27,25 +27,69 @@
 //
 // One process at a time: [Open] refuses a directory that another one has, in one line. File systems that ignore the
 // case of names are refused too: tags are directories there, and the files A and a must not become one. (Make a
-// case-sensitive volume, or name an external registry.) Every tag costs about 8 inodes and 4 KiB blocks: 10,000
-// files are some 140,000 inodes and 560 MB besides their content, so a large drive needs a file system that makes
-// inodes as it needs them (XFS, btrfs, ZFS) or was made with many.
+// case-sensitive volume, or name an external registry.) Every file costs some ten inodes, most of them directories of
+// one 4 KiB block, so a large drive needs a file system that makes inodes as it needs them (XFS, btrfs, ZFS) or was made
+// with many.
 //
 // # What survives
 //
-// A blob is written beside its place, synced and renamed into it; manifests, links and tags likewise, with a sync of
-// the directory after the rename. A kill of the process at any moment loses nothing that was acknowledged and leaves
-// nothing torn. It can leave: upload directories (removed after a day), *.tmp files, and a tag whose link was not
-// yet written, which is listed but absent when asked for. A power loss can cost, besides, the directory entry of a
-// blob that was acknowledged within the last seconds: its new parent directory is not synced by the registry. The
-// manifest is then there and its content is not, which reads as a failure and never as an empty file.
+// The directory is written by a storage driver of our own (driver.go), since the library's syncs too much and too
+// little. A blob is synced where it was received and renamed into its place; manifests and links are written beside
+// their place, synced and renamed. In both cases the directory is synced then, and so are all in which a directory was
+// made on the way. All that has happened before the answer goes out.
 //
-// Content is never freed here. The registry's garbage collection needs the directory for itself.
+// A kill of the process at any moment loses nothing that was acknowledged and leaves nothing torn. It can leave uploads,
+// *.tmp files, and a tag whose link was not yet written, which is listed but absent when asked for; collections remove
+// them. A power loss can cost, besides:
+//
+//   - deletions of the last seconds, which are not synced: what was deleted may be there again, whole;
+//   - uploads that have not come to their end. The client begins again;
+//   - what a request relied on that another one was making at the same moment: the directory of a blob, pushed twice at
+//     once and acknowledged to one of the two before the other has synced it. On file systems with one journal (ext4,
+//     XFS) the one's sync is the other's.
+//
+// What is not on the disk although the disk said so cannot be known here; a manifest whose content is missing reads as a
+// failure and never as an empty file.
+//
+// # What is freed
+//
+// Overwriting a file leaves its old manifest, deleting it leaves all of it, and nothing in the API finds that again. A
+// collection ([Registry.Collect], [Registry.CollectEvery]) removes
+//
+//   - manifests of ours (types application/vnd.ocidav.*, in both forms) that no tag of their repository names, unless
+//     another manifest that stays does (an index, a signature by its subject), or a tag sha256-HEX;
+//   - links to layers that no manifest of the repository names, and blobs that nobody names or links;
+//   - histories of tags, which other programs on the directory have written; this one does not;
+//   - uploads that nobody went on with for a day, files that killed processes left, tags that never were;
+//   - the directories of repositories in which nothing is, but never one in which something is.
+//
+// Manifests of others are never removed, named or not. Where a tag or manifest cannot be read, its repository is left as
+// it is, and the log tells. What is removed must be unused for [Running].Grace: the modification time of a link is when
+// its blob or manifest was last pushed, mounted, asked for (HEAD), or lost a tag. So a client between its blobs and its
+// manifest is safe, and so is a reader of a version that has just been overwritten; and whoever has a blob open reads on.
+//
+// Repositories are looked at while everybody reads and writes. What is pushed, linked or named meanwhile is noted, by the
+// gate that every change passes between the end of its request's body and its answer (gate.go). Things are removed a few
+// at a time, some milliseconds with the gate held, after a last look at the notes; if somebody is inside for long, all
+// others go on after a quarter of a second and it is tried again later. Readers never wait. The order is names, links,
+// blobs, so a collection that ends anywhere leaves a good registry and the next one goes on. It needs some 150 bytes for
+// each blob, and for each manifest of the repository that it looks at.
+//
+// A client that remembers that a blob is there may find it gone after the grace: the push of its manifest is refused
+// with MANIFEST_BLOB_UNKNOWN, and it pushes the blob again. A blob that a manifest in the registry names is never gone.
+//
+// # A full disk
+//
+// A push that meets a full disk is answered 507 and gives back what it has taken. Reading, listing, deleting and
+// collecting need no room. The next collection comes within seconds then, with a grace of one minute, so that who has
+// deleted something can write.
 package embedded
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 )
 
 // Host is the host name under which [Registry.Transport] is addressed, over plain HTTP. It is in no DNS.
@@ -68,6 +112,33 @@ type Options struct {
 	// it has ended, and must return soon.
 	Changed func(repository, reference string)
 }
+
+// Rules are what a collection goes by.
+type Rules struct {
+	Grace   time.Duration // what was pushed, mounted, asked for or named by a tag within that time stays
+	Uploads time.Duration // and so does an upload that was begun or gone on with
+	DryRun  bool          // remove nothing, only count
+}
+
+// Running are the rules while others read and write.
+var Running = Rules{Grace: time.Hour, Uploads: 24 * time.Hour}
+
+// Collected is what a collection has removed.
+type Collected struct {
+	Manifests    int   // of ours that no tag named
+	Blobs        int   // manifests among them
+	Uploads      int   // that nobody went on with
+	Repositories int   // in which nothing was
+	Bytes        int64 // of blobs, uploads and what killed processes left
+}
+
+func (c Collected) String() string {
+	return fmt.Sprintf("%d bytes: %d superseded manifests, %d blobs, %d uploads, %d empty repositories",
+		c.Bytes, c.Manifests, c.Blobs, c.Uploads, c.Repositories)
+}
+
+// ErrInUse is what Open says of a directory that another process has open.
+var ErrInUse = errors.New("in use by another process")
 
 // errClosed is the end of every request that Close found running, and of those that come after it.
 var errClosed = errors.New("embedded registry is closed")

@@ -3,9 +3,11 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -34,6 +36,12 @@ func (r *Registry) OpenBlob(digest.Digest) (*os.File, error) { return nil, errCl
 
 // Space knows nothing.
 func (r *Registry) Space() (available, used int64) { return -1, -1 }
+
+// Collect has nothing to collect.
+func (r *Registry) Collect(context.Context, Rules) (Collected, error) { return Collected{}, errClosed }
+
+// CollectEvery does nothing.
+func (r *Registry) CollectEvery(time.Duration) {}
 
 // Close does nothing.
 func (r *Registry) Close() error { return nil }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 )
 
 const (
@@ -27,6 +26,8 @@ type Registry struct {
 	app     http.Handler
 	stop    func() error // of the app
 	path    string       // of the directory
+	tree    tree         // in it
+	gate    gate         // of the tree
 	lock    io.Closer    // of the directory
 	journal *journal
 	changed func(repository, reference string)
@@ -38,6 +39,10 @@ type Registry struct {
 	closed  bool
 	running int
 	idle    chan struct{} // closed when closed is set and running is 0
+
+	collecting sync.Mutex         // one collection at a time
+	pressure   chan struct{}      // has one element after the disk was full
+	fault      func(doomed) error // of tests, see collection
 }
 
 // Open opens the data directory dir, and makes it if it does not exist. Errors are one line and name dir: it cannot be
@@ -50,7 +55,10 @@ func Open(dir string, o Options) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{path: d.path, lock: d.lock, journal: takeJournal(o.Log), changed: o.Changed, idle: make(chan struct{})}
+	r := &Registry{
+		path: d.path, tree: treeIn(d.path), lock: d.lock, journal: takeJournal(o.Log), changed: o.Changed,
+		idle: make(chan struct{}), pressure: make(chan struct{}, 1),
+	}
 	r.closing, r.close = context.WithCancelCause(context.Background())
 	app, err := newApp(r.journal.context(r.closing), d)
 	if err != nil {
@@ -62,9 +70,8 @@ func Open(dir string, o Options) (*Registry, error) {
 	return r, nil
 }
 
-// newApp starts the registry's library. What runs in the background from then on: the removal of uploads that were
-// begun a day ago (a full disk leaves such), once a day, until ctx is done; and one idle goroutine for event listeners, of which there are
-// none, for as long as the process lives, because the library has no way to stop it.
+// newApp starts the registry's library. What runs in the background from then on is one idle goroutine for event
+// listeners, of which there are none, for as long as the process lives, because the library has no way to stop it.
 func newApp(ctx context.Context, d directory) (app *handlers.App, err error) {
 	defer func() { // it panics on whatever it does not like
 		if p := recover(); p != nil {
@@ -74,13 +81,11 @@ func newApp(ctx context.Context, d directory) (app *handlers.App, err error) {
 	c := &configuration.Configuration{
 		Version: configuration.CurrentVersion,
 		Storage: configuration.Storage{
-			"filesystem": {"rootdirectory": d.path},
-			"delete":     {"enabled": true},
-			"redirect":   {"disable": true},
+			driverName: {"rootdirectory": d.path},
+			"delete":   {"enabled": true},
+			"redirect": {"disable": true},
 			// No cache of blob descriptors: it goes stale when content is collected (distribution/distribution#1803).
-			"maintenance": {"uploadpurging": map[any]any{
-				"enabled": true, "age": "24h", "interval": "24h", "dryrun": false,
-			}},
+			"maintenance": {"uploadpurging": map[any]any{"enabled": false}}, // collections do that
 		},
 	}
 	c.Catalog.MaxEntries = catalogEntries
@@ -114,15 +119,16 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer context.AfterFunc(r.closing, func() { cancel(errClosed) })()
 	req = req.WithContext(ctx)
 
-	repository, reference, ok := changedManifest(req)
-	if !ok || r.changed == nil {
-		r.app.ServeHTTP(w, req)
+	switch {
+	case isWrite(req):
+		r.serveWrite(w, req)
 		return
+	case req.Method == http.MethodHead:
+		if repository, manifest, d, ok := asksFor(req); ok {
+			r.tree.asked(repository, manifest, d)
+		}
 	}
-	a := &announcer{ResponseWriter: w, announce: func() { r.changed(repository, reference) }}
-	defer a.finish()
-	r.app.ServeHTTP(a, req)
-	a.returned = true
+	r.app.ServeHTTP(w, req)
 }
 
 // Close ends the registry: new requests are refused, the contexts of the running ones end, and when they have returned
