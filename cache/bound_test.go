@@ -62,11 +62,20 @@ func TestBudget(t *testing.T) {
 			}
 		}
 	})
+	var spools [64]string
+	for i := range spools {
+		spools[i] = t.TempDir()
+	}
 	for i := range 64 {
 		readers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 0))
 			for range 8 {
 				o := origins[r.IntN(len(origins))]
+				if r.IntN(4) == 0 { // from a writer, who may find no room
+					h := o.write(t, []string{"nameless", "removed"}[i%2], spools[i])
+					_ = c.Add(t.Context(), describe(o.content), h)
+					h.file.Close()
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				b, err := c.Open(ctx, describe(o.content), o.source())
 				if err != nil {
