@@ -235,7 +235,9 @@ func TestTakenWithoutMap(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-c.mapping
-		mapped(t, c, o)
+		c.mapping <- struct{}{} // after the one that waited
+		quiet(t, c)             // it found nothing that is good, and left nothing
+		<-c.mapping
 		mustRead(t, c, o)
 	})
 	t.Run("removed", func(t *testing.T) {
