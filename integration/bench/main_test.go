@@ -62,7 +62,12 @@ func start(env []string, program string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = childAttributes()
-	cmd.Stderr = os.Stderr
+	log, err := os.Create(filepath.Join(scratch, filepath.Base(program)+".log")) // a registry tells of every miss
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -240,7 +240,7 @@ func startApache() (*target, error) {
 }
 
 const registryConfig = `version: 0.1
-log: {level: fatal, accesslog: {disabled: true}}
+log: {level: error, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %q}
   delete: {enabled: true}
