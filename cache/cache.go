@@ -58,7 +58,7 @@
 // store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
 // blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
 // the disk, take.go what a writer has in a file, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go
-// is a reader, source.go and stream.go the registry's bytes, small.go what fits in memory.
+// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what fits in memory.
 package cache
 
 import (
@@ -153,7 +153,7 @@ func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (
 	}
 	if src.Local != nil {
 		if file := c.openLocal(ctx, desc, src); file != nil {
-			return &blob{ctx: ctx, cache: c, desc: desc, file: file}, nil
+			return &local{ctx: ctx, desc: desc, file: file}, nil
 		}
 	}
 	if isSmall(desc) {

@@ -3,6 +3,9 @@ package bench
 import (
 	"crypto/rand"
 	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -59,7 +62,7 @@ var rows = []row{
 		if err != nil {
 			return nil, err
 		}
-		return cold(t, func() ([]float64, error) { return readWhole(t.address("big"), content) }), nil
+		return cold(t, "big", func() ([]float64, error) { return readWhole(t.address("big"), content) }), nil
 	}},
 	{"range_64KiB_x16_warm", []measure{{unit: "op/s"}, {unit: "p99-ms", lower: true}}, warm, peers,
 		func(t *target, s scale) (func() ([]float64, error), error) {
@@ -78,7 +81,7 @@ var rows = []row{
 			if err != nil {
 				return nil, err
 			}
-			return cold(t, func() ([]float64, error) {
+			return cold(t, "huge", func() ([]float64, error) {
 				first, err := read(t.address("huge"), content, len(content)-4<<10, len(content))
 				return []float64{float64(first) / float64(time.Millisecond)}, err
 			}), nil
@@ -122,16 +125,29 @@ func written(t *target, name string, size int) ([]byte, error) {
 	return contents[key], nil
 }
 
-// cold begins each turn with an empty cache, for a server that has one.
-func cold(t *target, turn func() ([]float64, error)) func() ([]float64, error) {
-	if t.cool == nil {
-		return turn
-	}
+// cold begins each turn with an empty cache, for a server that has one, and without the kernel's cache of files where
+// this process may empty it. What the client has asked for is the name: who reads has seen the file before.
+func cold(t *target, name string, turn func() ([]float64, error)) func() ([]float64, error) {
 	return func() ([]float64, error) {
-		if err := t.cool(); err != nil {
+		if t.cool != nil {
+			if err := t.cool(); err != nil {
+				return nil, err
+			}
+		}
+		if err := expect(http.MethodHead, t.address(name), nil, http.StatusOK); err != nil {
 			return nil, err
 		}
+		dropFiles()
 		return turn()
+	}
+}
+
+// dropFiles empties the kernel's cache of files, on Linux, for root.
+func dropFiles() {
+	if f, err := os.OpenFile("/proc/sys/vm/drop_caches", os.O_WRONLY, 0); err == nil {
+		exec.Command("sync").Run()
+		f.WriteString("1")
+		f.Close()
 	}
 }
 
