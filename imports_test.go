@@ -19,6 +19,7 @@ var forbidden = map[string][]string{
 	"ocidav/ocifs/registrytest": {"ocidav/", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/cache":              {"ocidav/", "golang.org/x/net", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/integration":        {"ocidav/", "oras.land/", "github.com/"},
+	"ocidav/integration/bench":  {"ocidav/", "oras.land/", "github.com/"},
 }
 
 // TestImports holds the packages to the table, by their own imports; and each has one package documentation.

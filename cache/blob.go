@@ -13,7 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// blob is an open blob that is not small. It reads a file that can be trusted, or the blocks of a content, or goes to
+// blob is an open blob that is not small and no local source's. It reads a file that can be trusted, or the blocks of a content, or goes to
 // the registry by itself.
 type blob struct {
 	ctx     context.Context
@@ -80,16 +80,14 @@ func (b *blob) ReadAt(p []byte, offset int64) (n int, err error) {
 	}
 	if file != nil {
 		n, err = file.ReadAt(p, offset)
-		if b.content != nil && b.content.losses.Load() != b.losses {
+		if b.content.losses.Load() != b.losses {
 			n, err = 0, errDamaged // it may have a hole now
 		}
 		b.passed(p[:n], offset, false)
 		if n == len(p) {
 			return n, end
 		}
-		if err = b.lost(file, offset+int64(n), err); err != nil {
-			return n, err
-		}
+		b.lost(file, offset+int64(n), err)
 	}
 	if n < len(p) {
 		var m int
@@ -154,23 +152,21 @@ func (b *blob) passed(p []byte, offset int64, doubtful bool) {
 	}
 }
 
-// lost is for a trusted file that cannot be read at offset. What is missing is fetched; a local source is all there is.
-func (b *blob) lost(file *os.File, offset int64, err error) error {
-	if b.content == nil {
-		return fmt.Errorf("read the local file of blob %s: %w", b.desc.Digest, err)
-	}
+// lost is for a trusted file that cannot be read at offset. What is missing is fetched.
+func (b *blob) lost(file *os.File, offset int64, err error) {
 	b.content.mu.Lock()
 	defer b.content.mu.Unlock()
 	b.mu.Lock()
 	if b.file == file {
 		b.stale, b.file = append(b.stale, file), nil
-		b.proof.cover(b.content.sums, b.front, b.desc.Size)
+		if !b.content.summing { // or else they are as good as its writer said
+			b.proof.cover(b.content.sums, b.front, b.desc.Size)
+		}
 	}
 	b.mu.Unlock()
 	if b.content.losses.Load() == b.losses {
 		b.content.loseLocked(int(offset/blockBytes), err)
 	}
-	return nil
 }
 
 // readBlocks fills p without a trusted file.
@@ -233,17 +229,7 @@ func (b *blob) readAlone(p []byte, offset int64) (int, error) {
 func (b *blob) Seek(offset int64, whence int) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch whence {
-	case io.SeekCurrent:
-		offset += b.offset
-	case io.SeekEnd:
-		offset += b.desc.Size
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("seek in blob %s to %d: %w", b.desc.Digest, offset, fs.ErrInvalid)
-	}
-	b.offset = offset
-	return offset, nil
+	return seek(b.desc, &b.offset, offset, whence)
 }
 
 // File gives a descriptor of the blob's own on the whole content, to be seeked and sent by the kernel; nil if there is

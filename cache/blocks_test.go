@@ -437,3 +437,62 @@ func TestRangelessAtOnce(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestBlobBound: the reads of one blob have maxBlobFetches requests at once, and the rest when those are done.
+func TestBlobBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{content: noise(40<<20, 14), delay: time.Second}
+		c := newCache(t, t.TempDir(), 1<<30)
+		b, err := c.Open(t.Context(), describe(o.content), o.source())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var readers sync.WaitGroup
+		for i := range int64(12) {
+			readers.Go(func() {
+				got := make([]byte, 1000)
+				if _, err := b.ReadAt(got, 3*i<<20); err != nil || !bytes.Equal(got, o.content[3*i<<20:][:1000]) {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := o.open.Load(); n != maxBlobFetches {
+			t.Errorf("%d requests at once", n)
+		}
+		readers.Wait()
+		synctest.Wait()
+		o.wantFetches(t, 12)
+		b.Close()
+		c.Close()
+	})
+}
+
+// TestRangelessAgain: of a registry that is known to have no ranges the readers that come later have one stream too.
+func TestRangelessAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{content: noise(huge, 15), rangeless: true, delay: time.Second}
+		c := newCache(t, t.TempDir(), 1<<30)
+		b, err := c.Open(t.Context(), describe(o.content), o.source())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.readAt(t, b, 4<<20, 100) // which tells that there are none
+		time.Sleep(2 * idleTime)   // its stream ends
+		o.wantFetches(t, 1)
+		var readers sync.WaitGroup
+		for i := range int64(3) {
+			readers.Go(func() {
+				got := make([]byte, 1000)
+				if _, err := b.ReadAt(got, (6+i)<<20); err != nil || !bytes.Equal(got, o.content[(6+i)<<20:][:1000]) {
+					t.Error(err)
+				}
+			})
+		}
+		readers.Wait()
+		time.Sleep(2 * idleTime)
+		o.wantFetches(t, 2)
+		b.Close()
+		c.Close()
+	})
+}

@@ -62,11 +62,20 @@ func TestBudget(t *testing.T) {
 			}
 		}
 	})
+	var spools [64]string
+	for i := range spools {
+		spools[i] = t.TempDir()
+	}
 	for i := range 64 {
 		readers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 0))
 			for range 8 {
 				o := origins[r.IntN(len(origins))]
+				if r.IntN(4) == 0 { // from a writer, who may find no room
+					h := o.write(t, []string{"nameless", "removed"}[i%2], spools[i])
+					_ = c.Add(t.Context(), describe(o.content), h)
+					h.file.Close()
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				b, err := c.Open(ctx, describe(o.content), o.source())
 				if err != nil {
@@ -254,14 +263,15 @@ func TestUnusable(t *testing.T) {
 	if !readOnly(&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EROFS}) {
 		t.Error("EROFS is not seen")
 	}
-	if os.Getuid() == 0 {
-		t.Skip("root may write everywhere")
-	}
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil {
+	if err := os.Chmod(dir, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	defer os.Chmod(dir, 0o700)
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	unprivileged(t)
 	c, err := New(Options{Dir: dir, MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,10 @@
 // checked by its sums, each block before it is read first, and the rest in the background. A block whose sum does not fit
 // is fetched again; if it comes back with another sum than it had, all is hashed again.
 //
+// A large blob that its writer has in a file is taken as it is, under a second name, or copied where that cannot be. It is
+// as good as one that was hashed here; its sums come a little later, one blob at a time. One that has none when the
+// process ends is hashed by the next.
+//
 // # Invariants
 //
 //   - A download that began at the start is never completed with damaged bytes, whatever mix of cached, partial and
@@ -53,8 +57,8 @@
 //
 // store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
 // blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
-// the disk, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go is a reader, source.go and stream.go
-// the registry's bytes, small.go what fits in memory.
+// the disk, take.go what a writer has in a file, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go
+// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what fits in memory.
 package cache
 
 import (
@@ -112,6 +116,8 @@ type Cache struct {
 	log     complaints
 	slots   *slots
 	checks  chan struct{} // of the one that checks a blob in the background
+	mapping chan struct{} // of the one that gives a taken blob its map
+	copies  chan struct{}
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -127,7 +133,8 @@ func New(o Options) (*Cache, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{log: complaints{log: log}, slots: newSlots(maxFetches), checks: make(chan struct{}, 1)}
+	c := &Cache{log: complaints{log: log}, slots: newSlots(maxFetches), checks: make(chan struct{}, 1),
+		mapping: make(chan struct{}, 1), copies: make(chan struct{}, maxCopies)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
 	if c.store, err = openStore(o.Dir, o.MaxBytes, &c.log); err != nil {
@@ -146,7 +153,7 @@ func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (
 	}
 	if src.Local != nil {
 		if file := c.openLocal(ctx, desc, src); file != nil {
-			return &blob{ctx: ctx, cache: c, desc: desc, file: file}, nil
+			return &local{ctx: ctx, desc: desc, file: file}, nil
 		}
 	}
 	if isSmall(desc) {
@@ -225,6 +232,11 @@ func (c *content) arrive(b *blob) {
 }
 
 // Add keeps a blob that is at hand, unless it is kept already; then r is not read. An error means that it was not kept.
+//
+// If r has a method File() *os.File that gives a file, then that is the blob from its first byte to its last, hashed
+// already, and the cache's from now on: nobody writes it any more. It is not copied if it can get a name in the
+// directory: on Linux, on the same file system, opened with O_TMPFILE or with a name still. If it must be copied, that
+// may go on after Add has returned, also when the caller has closed it.
 func (c *Cache) Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error {
 	if err := check(desc); err != nil {
 		return err
@@ -232,6 +244,11 @@ func (c *Cache) Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) e
 	if e := c.store.pin(desc); e != nil {
 		c.store.unpin(e)
 		return nil
+	}
+	if f, ok := r.(interface{ File() *os.File }); ok && !isSmall(desc) {
+		if file := f.File(); file != nil {
+			return c.take(ctx, desc, file)
+		}
 	}
 	a, room := c.store.accountOf(desc), chargeOf(desc, desc.Size)
 	if !c.store.reserve(a, room) {

@@ -47,6 +47,7 @@ type content struct {
 	sumsFile  *os.File
 	loaded    bool
 	unmapped  bool      // it is whole, but has no map: it must be hashed
+	summing   bool      // it is whole and good, and its sums are not known yet
 	broken    error     // for a while nothing more can be kept
 	mended    time.Time // when that is over
 	state     []blockState
@@ -193,11 +194,10 @@ func (c *content) writeSumsLocked() error {
 		return err
 	}
 	b := encodeSums(c.desc.Size, c.sums)
-	if err := c.sumsFile.Truncate(int64(len(b))); err != nil {
+	if _, err := c.cache.store.writeAt(c.sumsFile, b, 0); err != nil {
 		return err
 	}
-	_, err := c.cache.store.writeAt(c.sumsFile, b, 0)
-	return err
+	return c.sumsFile.Truncate(int64(len(b))) // last, so that a map of the right length was written whole
 }
 
 // trustedLocked: all of it is there, verified, and checked by this process.

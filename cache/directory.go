@@ -72,9 +72,17 @@ func (d *directory) close() {
 	}
 }
 
-// incoming is a new name for a blob that is on its way.
-func (d *directory) incoming() string {
-	return filepath.Join(d.root, incomingFolder, "blob-"+strconv.FormatInt(d.serial.Add(1), 10))
+// receive has a file made under a new name in incoming, which is made again if somebody has removed it.
+func (d *directory) receive(make func(name string) error) (name string, err error) {
+	name = filepath.Join(d.root, incomingFolder, "blob-"+strconv.FormatInt(d.serial.Add(1), 10))
+	err = make(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if e := os.MkdirAll(filepath.Dir(name), 0o700); e != nil {
+			return "", e
+		}
+		err = make(name)
+	}
+	return name, err
 }
 
 func (d *directory) path(folder string, blob digest.Digest) string {

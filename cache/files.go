@@ -29,8 +29,8 @@ func (s *store) readWhole(e *entry, desc ocispec.Descriptor) ([]byte, error) {
 // write takes in a blob whose room is reserved; it is the entry's then. If it fails, the room is still reserved. A large
 // blob's sums come with it.
 func (s *store) write(desc ocispec.Descriptor, r io.Reader) error {
-	name := s.incoming()
-	file, err := s.create(name)
+	var file *os.File
+	name, err := s.receive(func(name string) (err error) { file, err = s.create(name); return err })
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *store) write(desc ocispec.Descriptor, r io.Reader) error {
 		err = e // some file systems tell of a full disk only now
 	}
 	if err == nil {
-		err = s.keep(desc, name, sums)
+		err = s.keep(desc, name, sums, nil)
 	}
 	if err != nil {
 		_ = os.Remove(name)
@@ -74,8 +74,9 @@ func (s *store) fill(file *os.File, desc ocispec.Descriptor, r io.Reader) (sums 
 	}
 }
 
-// keep makes an entry of a verified file, and of its reserved room.
-func (s *store) keep(desc ocispec.Descriptor, name string, sums []uint32) error {
+// keep makes an entry of a verified file, and of its reserved room. A large blob without sums gets them later, and is
+// prepared before others see it.
+func (s *store) keep(desc ocispec.Descriptor, name string, sums []uint32, prepare func(*entry)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accountOf(desc)
@@ -91,7 +92,7 @@ func (s *store) keep(desc ocispec.Descriptor, name string, sums []uint32) error 
 		return err
 	}
 	e := &entry{digest: desc.Digest, account: a, size: desc.Size, charge: chargeOf(desc, desc.Size), stamped: time.Now()}
-	if !isSmall(desc) {
+	if sums != nil && !isSmall(desc) {
 		if err := os.WriteFile(path+sumsSuffix, encodeSums(desc.Size, sums), 0o600); err != nil {
 			_ = os.Remove(path + sumsSuffix)
 			return err
@@ -100,6 +101,9 @@ func (s *store) keep(desc ocispec.Descriptor, name string, sums []uint32) error 
 	if err := os.Rename(name, path); err != nil {
 		_ = os.Remove(path + sumsSuffix)
 		return err
+	}
+	if prepare != nil {
+		prepare(e)
 	}
 	a.kept.Add(desc.Digest, e)
 	return nil

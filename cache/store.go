@@ -27,6 +27,7 @@ type store struct {
 
 	create  func(name string) (*os.File, error)                   // os.OpenFile for writing, but for tests
 	writeAt func(f *os.File, p []byte, offset int64) (int, error) // os.File.WriteAt, but for tests
+	link    func(f *os.File, name string) error                   // linkFile, but for tests
 
 	mu               sync.Mutex
 	blobs, manifests account
@@ -39,6 +40,7 @@ func openStore(dir string, maxBytes int64, log *complaints) (*store, error) {
 		directory: directory{root: dir}, log: log,
 		create:    func(name string) (*os.File, error) { return os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) },
 		writeAt:   func(f *os.File, p []byte, offset int64) (int, error) { return f.WriteAt(p, offset) },
+		link:      linkFile,
 		blobs:     account{folder: blobsFolder, max: maxBytes - forManifests},
 		manifests: account{folder: manifestsFolder, max: forManifests},
 	}
@@ -160,6 +162,16 @@ func (s *store) pinAgain(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.users++
+}
+
+// pinThere is pin for an entry that is at hand; false if it was removed.
+func (s *store) pinThere(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.gone {
+		e.users++
+	}
+	return !e.gone
 }
 
 func (s *store) unpin(e *entry) {

@@ -27,6 +27,10 @@ func (c *content) loseLocked(block int, err error) {
 	if errors.Is(err, io.EOF) {
 		last = c.blocks - 1 // the file ends here, and would have a hole when it grows again
 	}
+	if c.summing { // nothing tells the good ones
+		block, last = 0, c.blocks-1
+		c.summing, c.verified = false, false
+	}
 	for ; block <= last; block++ {
 		switch c.state[block] {
 		case absent:

@@ -201,7 +201,7 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	}
 
 	slash := name != "/" && strings.HasSuffix(r.URL.Path, "/")
-	r = r.Clone(rq.ctx)
+	r = own(rq.ctx, r)
 	r.URL.Path, r.URL.RawPath = h.prefix+name, ""
 	if slash {
 		r.URL.Path += "/"
@@ -250,7 +250,9 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	if err := h.readConditions(r, rq); err != nil {
 		return err
 	}
-	r.Header.Del("If")
+	if r.Header.Get("If") != "" {
+		r.Header.Del("If")
+	}
 	switch r.Method {
 	case "LOCK":
 		return h.serveLock(w, r, rq, slash)

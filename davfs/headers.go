@@ -1,6 +1,7 @@
 package davfs
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,8 +14,25 @@ const (
 	maxLockTimeout     = 3600 * time.Second
 )
 
+// own is a copy of r, with ctx, that may be changed. The header of a plain read is not: it is most of the copy, and nothing in it is
+// repaired.
+func own(ctx context.Context, r *http.Request) *http.Request {
+	if reads(r.Method) && r.Header.Get("If") == "" {
+		u := *r.URL
+		r = r.WithContext(ctx)
+		r.URL = &u
+		return r
+	}
+	return r.Clone(ctx)
+}
+
+func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
 // repairHeaders writes the headers of r the way the engine understands them.
 func (h *Handler) repairHeaders(r *http.Request) {
+	if reads(r.Method) {
+		return // it has neither
+	}
 	if d := r.Header.Get("Depth"); d != "" {
 		r.Header.Set("Depth", depth(d))
 	}

@@ -12,7 +12,7 @@
 //     errors, cuts, damages, resets and stalls (faults_test.go), full disks, an emptied cache.
 //   - The format: what other OCI clients find in the registry, and what they put there.
 //   - The command line: every way to start wrongly ends in one line, and SIGTERM lets requests finish.
-//   - First figures: go test -run '^$' -bench . -benchtime 1x ./integration
+//   - First figures: go test -run '^$' -bench . -benchtime 1x ./integration; the comparison with others is package bench.
 //
 // # Tools
 //

@@ -47,16 +47,22 @@ func startDrive(t testing.TB, args ...string) *drive {
 
 func (d *drive) start() {
 	d.t.Helper()
+	d.startOnly()
+	d.url = strings.TrimSuffix("http://"+d.waitLine(d.t, "\nserving http://"), "/")
+	d.registryURL = ""
+	if strings.Contains(d.log.String(), "registry also at ") {
+		d.registryURL = strings.TrimSuffix(d.waitLine(d.t, "registry also at "), "/v2/")
+	}
+}
+
+// startOnly does not wait until the drive serves.
+func (d *drive) startOnly() {
+	d.t.Helper()
 	first := d.process == nil
 	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", d.data, "--cache-dir", d.cache}, d.args...)
 	d.process = startProcess(d.t, d.home, environment(d.home, d.env...), d.program, args...)
 	if first { // before the first wait, which may end the test
 		d.t.Cleanup(d.cleanup)
-	}
-	d.url = strings.TrimSuffix("http://"+d.waitLine(d.t, "\nserving http://"), "/")
-	d.registryURL = ""
-	if strings.Contains(d.log.String(), "registry also at ") {
-		d.registryURL = strings.TrimSuffix(d.waitLine(d.t, "registry also at "), "/v2/")
 	}
 }
 

@@ -51,7 +51,7 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	if err != nil {
 		return state{}, nil, err
 	}
-	s, err := f.look(ctx, p, f.tag)
+	s, err := f.look(ctx, p, nil)
 	if err != nil {
 		return s, nil, err
 	}
@@ -61,7 +61,7 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	return s, nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
-// asker answers what stands under a tag; nil for nothing. It is f.tag or f.askTag.
+// asker answers what stands under a tag; nil for nothing. It is f.tag, for which nil stands too, or f.askTag.
 type asker func(ctx context.Context, repo, tag string) (*info, error)
 
 // look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name
@@ -78,14 +78,26 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	}
 	answers := make([]*info, len(questions))
 	failures := make([]error, len(questions))
-	_ = each(ctx, f, questions, func(ctx context.Context, i int, q question) error {
-		ask := ask
-		if i >= 2 {
-			ask = f.tag
+	var open []int // a name that is read often costs no goroutines
+	for i, q := range questions {
+		known := false
+		if i >= 2 || ask == nil {
+			answers[i], known = f.atHand(q.repo, q.tag)
 		}
-		answers[i], failures[i] = ask(ctx, q.repo, q.tag)
-		return nil
-	})
+		if !known {
+			open = append(open, i)
+		}
+	}
+	if len(open) > 0 {
+		_ = each(ctx, f, open, func(ctx context.Context, _, i int) error {
+			ask := ask
+			if i >= 2 || ask == nil {
+				ask = f.tag
+			}
+			answers[i], failures[i] = ask(ctx, questions[i].repo, questions[i].tag)
+			return nil
+		})
+	}
 	if err := ctx.Err(); err != nil {
 		return state{}, failure(err, "look up %s", p.name)
 	}
@@ -108,6 +120,22 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 		s.dir, s.foreign = nil, true
 	}
 	return s, nil
+}
+
+// atHand says what stands under a tag, nil for nothing, if that is in memory and fresh.
+func (f *FS) atHand(repo, tag string) (i *info, known bool) {
+	t, known, fresh := f.tags.get(reference{repo, tag})
+	switch {
+	case !known || !fresh:
+		return nil, false
+	case t.digest == "":
+		return nil, true
+	}
+	a, known := f.artifacts.get(artifactKey{t.digest, tag})
+	if !known {
+		return nil, false
+	}
+	return a.info(repo), true
 }
 
 // tag says what stands under a tag, nil for nothing, from a fresh answer if there is one.

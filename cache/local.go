@@ -1,0 +1,97 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// local is an open blob of a local source. Of all blobs it is opened most often, and needs least.
+type local struct {
+	ctx  context.Context
+	desc ocispec.Descriptor
+	file *os.File
+
+	mu     sync.Mutex
+	offset int64 // of Read; the descriptor's own is File's
+}
+
+func (l *local) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.ReadAt(p, l.offset)
+	l.offset += int64(n)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// ReadAt is io.ReaderAt's.
+func (l *local) ReadAt(p []byte, offset int64) (int, error) {
+	if err := l.ctx.Err(); err != nil {
+		return 0, err
+	}
+	switch {
+	case offset < 0:
+		return 0, fmt.Errorf("read blob %s at %d: %w", l.desc.Digest, offset, fs.ErrInvalid)
+	case offset >= l.desc.Size:
+		return 0, io.EOF
+	}
+	end := error(nil)
+	if rest := l.desc.Size - offset; int64(len(p)) > rest {
+		p, end = p[:rest], io.EOF
+	}
+	n, err := l.file.ReadAt(p, offset)
+	switch {
+	case n == len(p):
+		return n, end
+	case err == io.EOF: // it is shorter than when it was opened
+		err = io.ErrUnexpectedEOF
+	case errors.Is(err, fs.ErrClosed):
+		return n, fs.ErrClosed
+	}
+	return n, fmt.Errorf("read the local file of blob %s: %w", l.desc.Digest, err)
+}
+
+func (l *local) Seek(offset int64, whence int) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return seek(l.desc, &l.offset, offset, whence)
+}
+
+// seek is io.Seeker's on the offset at.
+func seek(desc ocispec.Descriptor, at *int64, offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += *at
+	case io.SeekEnd:
+		offset += desc.Size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek in blob %s to %d: %w", desc.Digest, offset, fs.ErrInvalid)
+	}
+	*at = offset
+	return offset, nil
+}
+
+// File gives the descriptor, to be seeked and sent by the kernel. It is closed with the blob.
+func (l *local) File() *os.File {
+	if l.ctx.Err() != nil {
+		return nil
+	}
+	return l.file
+}
+
+func (l *local) Close() error {
+	if err := l.file.Close(); !errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	return fs.ErrClosed
+}

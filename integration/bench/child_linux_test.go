@@ -1,0 +1,6 @@
+package bench
+
+import "syscall"
+
+// childAttributes makes the kernel end a child whose test process dies without its cleanup.
+func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
