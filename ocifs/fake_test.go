@@ -89,6 +89,7 @@ func (f *fake) tree() *ocifs.FS {
 	if err != nil {
 		f.Fatal(err)
 	}
+	f.Cleanup(func() { _ = tree.Close(context.Background()) })
 	return tree
 }
 

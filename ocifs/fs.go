@@ -52,6 +52,8 @@ type Options struct {
 	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time; see Told
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
+	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
+	NoIndex   bool             // push no directory index
 	Parallel  int              // requests at once for one operation; zero: 16
 
 	// Local opens a blob or manifest where the registry has it on this machine, nil for one that is not there. Nothing is
@@ -68,8 +70,8 @@ const (
 
 // Bounds of what is kept in memory, by number or, for lists, by names.
 const (
-	keptArtifacts    = 20_000
-	keptAnswers      = 50_000
+	keptArtifacts    = 120_000
+	keptAnswers      = 150_000
 	keptListedNames  = 200_000
 	keptRepositories = 2_000
 	keptBlobNames    = 50_000
@@ -87,6 +89,12 @@ type FS struct {
 	local    func(digest.Digest) (*os.File, error)
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
+
+	bundles      *bundles // nil: none are kept
+	bundling     bundling
+	recalls      flights[string] // by repository
+	revalidation revalidation
+	background   background
 
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
@@ -128,6 +136,11 @@ func New(o Options) (*FS, error) {
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
 	}
+	f.background.init()
+	f.bundling.refused = o.NoIndex
+	if o.IndexDir != "" && !f.told {
+		f.bundles = &bundles{dir: o.IndexDir, host: o.Registry.Reference.Registry, limit: keptBundleBytes}
+	}
 	if f.partSize <= 0 {
 		f.partSize = defaultPartSize
 	}
@@ -157,12 +170,17 @@ func (f *FS) Changed(repo, ref string) {
 
 // each calls do for every item, at most f.parallel at once, stops at the first error and gives it.
 func each[T any](ctx context.Context, f *FS, items []T, do func(ctx context.Context, i int, item T) error) error {
+	return eachOf(ctx, f.parallel, items, do)
+}
+
+// eachOf is each with another bound.
+func eachOf[T any](ctx context.Context, parallel int, items []T, do func(ctx context.Context, i int, item T) error) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	next := make(chan int)
-	for range min(f.parallel, len(items)) {
+	for range min(parallel, len(items)) {
 		wg.Go(func() {
 			for i := range next {
 				if err := do(ctx, i, items[i]); err != nil {

@@ -26,6 +26,7 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 		f.lists.forget(reference{repo: repo})
 		if err == nil {
 			f.tags.set(ref, tagged{}, 1)
+			f.bundleLater(ref)
 		}
 	}()
 	r, err := f.repository(repo)

@@ -17,7 +17,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	if !i.IsDir() {
 		return nil, fmt.Errorf("%s is no directory: %w", name, fs.ErrInvalid)
 	}
-	l, err := f.list(ctx, name)
+	l, err := f.listTo(ctx, name, listOptions{familiar: true})
 	if err != nil {
 		return nil, err
 	}
@@ -38,11 +38,16 @@ type listing struct {
 
 // list reads the repository of the directory dir, whether or not dir has a marker.
 func (f *FS) list(ctx context.Context, dir string) (listing, error) {
-	return f.listTo(ctx, dir, func(error) bool { return false })
+	return f.listTo(ctx, dir, listOptions{})
 }
 
-// listTo is list where a tag may be unreadable for some reasons: it then counts as somebody else's.
-func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (listing, error) {
+// listOptions say how a directory is read.
+type listOptions struct {
+	spared   func(error) bool // a tag may be unreadable for these reasons: it then counts as somebody else's
+	familiar bool             // what is known of a tag will do, however old: for people to look at
+}
+
+func (f *FS) listTo(ctx context.Context, dir string, o listOptions) (listing, error) {
 	repo, err := f.layout.repository(dir)
 	if err != nil {
 		return listing{}, err
@@ -51,16 +56,24 @@ func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (l
 	if err != nil {
 		return listing{}, err
 	}
+	ask, behind := asker(f.tag), func() {}
+	if o.familiar {
+		ask, behind = f.familiar(ctx, repo, tags)
+	}
 	found := make([]*info, len(tags))
 	err = each(ctx, f, tags, func(ctx context.Context, i int, tag string) (err error) {
-		if _, kind := nameOf(tag); kind == tagForeign {
+		switch _, kind := nameOf(tag); {
+		case tag == indexTag:
+			found[i] = &info{artifact: artifact{kind: kindIndex}}
+			return nil
+		case kind == tagForeign:
 			found[i] = &info{} // by its name: not worth a request
 			return nil
 		}
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
 		// tombstone reads as nothing.
-		found[i], err = f.tag(ctx, repo, tag)
-		if err != nil && spared(err) {
+		found[i], err = ask(ctx, repo, tag)
+		if err != nil && o.spared != nil && o.spared(err) {
 			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
 			found[i], err = &info{}, nil
 		}
@@ -69,6 +82,7 @@ func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (l
 	if err != nil {
 		return listing{}, failure(err, "list %s", dir)
 	}
+	behind()
 	l := listing{at: make(map[string]*info, len(tags))}
 	directories := map[string]bool{}
 	for i, m := range found {
@@ -77,6 +91,8 @@ func (f *FS) listTo(ctx context.Context, dir string, spared func(error) bool) (l
 		}
 		switch {
 		case m == nil:
+		case m.kind == kindIndex:
+			l.ours = append(l.ours, tags[i])
 		case m.kind == kindForeign:
 			l.foreign++
 		case m.kind == kindShared:

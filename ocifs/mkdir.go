@@ -51,7 +51,7 @@ func nothing() error { return nil }
 // clearOrphans clears the place where a directory is about to be made. Its marker is asked for once more before
 // anything goes: another server may have made it in between.
 func (f *FS) clearOrphans(ctx context.Context, p place) error {
-	l, err := f.listTo(ctx, p.name, isLost)
+	l, err := f.listTo(ctx, p.name, listOptions{spared: isLost})
 	if err != nil || len(l.ours) == 0 {
 		return err
 	}

@@ -86,7 +86,7 @@ func (f *FS) clearBehind(ctx context.Context, dir string) {
 
 // clear removes all that ocidav has written in the place of dir, from the bottom up. What others pushed stays.
 func (f *FS) clear(ctx context.Context, dir string) error {
-	l, err := f.listTo(ctx, dir, isLost)
+	l, err := f.listTo(ctx, dir, listOptions{spared: isLost})
 	if err != nil {
 		return err
 	}
