@@ -164,6 +164,7 @@ func serveFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
+		&cli.BoolFlag{Name: "no-index", Usage: "push no index of large directories, by which another machine lists them quickly", EnvVars: env("no-index")},
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
 		text("log-level", "info", "debug, info, warn or error"),
 		text("log-format", "text", "text or json"),
@@ -207,7 +208,7 @@ type config struct {
 	trusted             []netip.Prefix
 	quota               int64 // negative: not told
 	junk                davfs.Junk
-	readOnly            bool
+	readOnly, noIndex   bool
 	host, root          string // of the registry; no host is the embedded one
 	plainHTTP           bool
 	data, registryShown string
@@ -225,7 +226,7 @@ type config struct {
 
 func newConfig(c *cli.Context) (config, error) {
 	cfg := config{
-		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"),
+		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
@@ -360,9 +361,11 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
 
-	spool := filepath.Join(cfg.cacheDir, "spool")
-	if err := os.MkdirAll(spool, 0o700); err != nil {
-		return fmt.Errorf("cache directory: %w", err)
+	spool, index := filepath.Join(cfg.cacheDir, "spool"), filepath.Join(cfg.cacheDir, "directories")
+	for _, dir := range []string{spool, index} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("cache directory: %w", err)
+		}
 	}
 	blobs, err := cache.New(cache.Options{Dir: cfg.cacheDir, MaxBytes: cfg.cacheSize, Log: log})
 	if err != nil {
@@ -393,7 +396,8 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
-		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, WriteTimeout: cfg.writeTimeout, Local: local, Log: log,
+		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, WriteTimeout: cfg.writeTimeout,
+		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
 	})
 	if err != nil {
 		return usageError{err}

@@ -54,6 +54,23 @@ func (a *answers[V]) since(ref reference, t time.Time) (v V, ok bool) {
 	return s.value, s.known && !s.at.Before(t)
 }
 
+// last gives the last answer, however old.
+func (a *answers[V]) last(ref reference) (v V, at time.Time, known bool) {
+	s, _ := a.said.get(ref)
+	return s.value, s.at, s.known
+}
+
+// recall keeps an answer from before this process, unless there is a younger one or a change.
+func (a *answers[V]) recall(ref reference, v V, at time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s, _ := a.said.get(ref); s.known || s.changed > 0 {
+		return false
+	}
+	a.putLocked(ref, answer[V]{value: v, known: true, at: at}, 1)
+	return true
+}
+
 // ask begins a question.
 func (a *answers[V]) ask() stamp {
 	a.mu.Lock()

@@ -44,6 +44,7 @@ const (
 	kindFile                          // a file of ours
 	kindDirectory                     // a directory's marker
 	kindTombstone                     // reads as absent
+	kindIndex                         // a directory index, see bundling.go; never seen as an artifact
 	kindShared                        // a file that others pushed: one layer whose title fits the tag
 )
 
@@ -123,6 +124,8 @@ func (a *artifact) artifactType() string {
 		return typeDirectory
 	case kindTombstone:
 		return typeTombstone
+	case kindIndex:
+		return typeIndex
 	}
 	return typeFile
 }
@@ -198,8 +201,9 @@ func (a *artifact) setContent(m ocispec.Manifest) {
 		return
 	}
 	a.layers = m.Layers
-	for _, l := range m.Layers {
+	for i, l := range m.Layers {
 		a.size += l.Size
+		m.Layers[i].Annotations = nil // read: a directory of 100,000 files has as many
 	}
 	if len(m.Layers) == 1 {
 		a.content = m.Layers[0].Digest

@@ -105,10 +105,9 @@ func (c *clearings) join(ctx context.Context, repo string) error {
 	}
 }
 
-// Close waits until the places of removed directories are cleared, or until ctx ends; what is left then are orphans, as
-// after a crash. The tree can be used on: RemoveAll then waits by itself.
-func (f *FS) Close(ctx context.Context) error {
-	c := &f.clearings
+// close waits until the places of removed directories are cleared, or until ctx ends; what is left then are orphans, as
+// after a crash.
+func (c *clearings) close(ctx context.Context) error {
 	c.mu.Lock()
 	c.stopped = true
 	left := c.count

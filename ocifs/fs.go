@@ -55,6 +55,8 @@ type Options struct {
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
+	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
+	NoIndex   bool             // push no directory index
 	Parallel  int              // requests at once for one operation; zero: 16
 
 	// WriteTimeout is for how long a push is tried again that fails, from the content's last byte on; zero: a minute.
@@ -75,8 +77,8 @@ const (
 
 // Bounds of what is kept in memory, by number or, for lists, by names.
 const (
-	keptArtifacts    = 20_000
-	keptAnswers      = 50_000
+	keptArtifacts    = 120_000
+	keptAnswers      = 150_000
 	keptListedNames  = 200_000
 	keptRepositories = 2_000
 	keptBlobNames    = 50_000
@@ -100,6 +102,11 @@ type FS struct {
 	spoolRoom    room
 	keeping      atomic.Int32 // spools that are given to the blobs at hand
 	noStreams    atomic.Bool  // the registry takes uploads in one piece only
+	bundles      *bundles     // nil: none are kept
+	bundling     bundling
+	recalls      flights[string] // by repository
+	revalidation revalidation
+	background   background
 
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
@@ -145,6 +152,11 @@ func New(o Options) (*FS, error) {
 		artifacts:    newRecent[artifactKey, artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
+	}
+	f.background.init()
+	f.bundling.refused = o.NoIndex
+	if o.IndexDir != "" && !f.told {
+		f.bundles = &bundles{dir: o.IndexDir, host: o.Registry.Reference.Registry, limit: keptBundleBytes}
 	}
 	if f.partSize <= 0 {
 		f.partSize = defaultPartSize

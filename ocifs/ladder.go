@@ -26,6 +26,7 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 		f.lists.forget(reference{repo: repo})
 		if err == nil {
 			f.tags.set(ref, tagged{}, 1)
+			f.bundleLater(ref)
 		}
 	}()
 	r, err := f.repository(repo)
@@ -69,7 +70,7 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 
 // unheard says whether a request may have had its effect although it failed: its answer was lost.
 func unheard(err error) bool {
-	return err != nil && (status(err) == 0 || status(err) >= http.StatusInternalServerError)
+	return err != nil && !errors.Is(err, errAbsent) && (status(err) == 0 || status(err) >= http.StatusInternalServerError)
 }
 
 // gone says whether the registry says that there is no such tag, so that a failure of its deletion is none.

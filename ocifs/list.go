@@ -18,10 +18,15 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	if !i.IsDir() {
 		return nil, fmt.Errorf("%s is no directory: %w", name, fs.ErrInvalid)
 	}
-	l, err := f.list(ctx, f.hands(), name, f.tag)
+	ask, behind, err := f.familiar(ctx, name)
 	if err != nil {
 		return nil, err
 	}
+	l, err := f.list(ctx, f.hands(), name, ask)
+	if err != nil {
+		return nil, err
+	}
+	behind()
 	infos := make([]fs.FileInfo, len(l.members))
 	for i, m := range l.members {
 		infos[i] = m
@@ -55,7 +60,11 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	}
 	found := make([]*info, len(tags))
 	err = eachBy(ctx, h, tags, func(ctx context.Context, i int, tag string) (err error) {
-		if _, kind := nameOf(tag); kind == tagForeign {
+		switch _, kind := nameOf(tag); {
+		case tag == indexTag:
+			found[i] = &info{artifact: artifact{kind: kindIndex}}
+			return nil
+		case kind == tagForeign:
 			found[i] = &info{} // by its name: not worth a request
 			return nil
 		}
@@ -79,6 +88,8 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		}
 		switch {
 		case m == nil:
+		case m.kind == kindIndex:
+			l.ours = append(l.ours, tags[i])
 		case m.kind == kindForeign:
 			l.foreign++
 		case m.kind == kindShared:

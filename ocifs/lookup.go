@@ -222,6 +222,15 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 	if a, ok := f.artifacts.get(artifactKey{t.digest, tag}); ok {
 		return a.info(repo), nil
 	}
+	data, err := f.manifestBytes(ctx, repo, t)
+	if err != nil {
+		return nil, err
+	}
+	return f.decode(repo, tag, t.digest, data), nil
+}
+
+// manifestBytes gives a manifest from the blobs at hand, or from the registry. errAbsent: it is gone.
+func (f *FS) manifestBytes(ctx context.Context, repo string, t tagged) ([]byte, error) {
 	r, err := f.repository(repo)
 	if err != nil {
 		return nil, err
@@ -232,13 +241,10 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 	}
 	desc := manifestDescriptor(t.digest, t.size)
 	data, err := f.readBlob(ctx, desc, Source{Local: f.localFile(desc), Fetch: fetch})
-	if err != nil {
-		if errors.Is(err, errAbsent) {
-			return nil, errAbsent
-		}
-		return nil, failure(err, "fetch manifest %s in %s", t.digest, repo)
+	if errors.Is(err, errAbsent) {
+		return nil, errAbsent
 	}
-	return f.decode(repo, tag, t.digest, data), nil
+	return data, failure(err, "fetch manifest %s in %s", t.digest, repo)
 }
 
 // readBlob reads a small blob whole.

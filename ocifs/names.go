@@ -32,8 +32,6 @@ const (
 )
 
 var (
-	plainTag       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-	reservedTag    = regexp.MustCompile(`^_[A-Za-z]?\.`)
 	digestTag      = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{32,}`) // referrers of older registries, cosign
 	plainComponent = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
 	base32Lower    = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -63,10 +61,33 @@ func checkName(name string) error {
 // fileTag gives the tag of the file name.
 func fileTag(name string) string {
 	name = norm.NFC.String(name)
-	if plainTag.MatchString(name) && !reservedTag.MatchString(name) && !digestTag.MatchString(name) {
+	if isTag(name) && !isReserved(name) && !(strings.HasPrefix(name, "sha") && digestTag.MatchString(name)) {
 		return name
 	}
 	return escapeOr(escapedFile, hashedFile, name)
+}
+
+// isTag says whether s is a tag by the specification: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. By hand, as isReserved, since a
+// listing asks it for every member.
+func isTag(s string) bool {
+	if len(s) == 0 || len(s) > maxTagBytes || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if !isLiteral(s[i]) && s[i] != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// isReserved says whether s begins as tags do that are no file's name as it is: _[A-Za-z]?[.]
+func isReserved(s string) bool {
+	rest, ok := strings.CutPrefix(s, "_")
+	if ok && rest != "" && ('a' <= rest[0] && rest[0] <= 'z' || 'A' <= rest[0] && rest[0] <= 'Z') {
+		rest = rest[1:]
+	}
+	return ok && strings.HasPrefix(rest, ".")
 }
 
 // markerTag gives the tag that marks the directory name in its parent's repository.

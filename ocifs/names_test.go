@@ -171,3 +171,22 @@ func FuzzNameOf(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTagGrammar holds what is written by hand to the expressions that it stands for.
+func FuzzTagGrammar(f *testing.F) {
+	for _, s := range []string{"", "a", "_", "_.", "_a.", "_aa.", "-a", ".a", "a.-_B9", "_9.", "a b", "ä", strings.Repeat("x", 128), strings.Repeat("x", 129)} {
+		f.Add(s)
+	}
+	tag, reserved := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`), regexp.MustCompile(`^_[A-Za-z]?\.`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if isTag(s) != tag.MatchString(s) && !strings.HasSuffix(s, "\n") || isReserved(s) != reserved.MatchString(s) {
+			t.Errorf("%q: %t, %t", s, isTag(s), isReserved(s))
+		}
+	})
+}
+
+func BenchmarkNameOf(b *testing.B) {
+	for b.Loop() {
+		nameOf("quarterly-report_2026.pdf")
+	}
+}

@@ -169,6 +169,7 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	}
 	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
 	f.keepManifest(ctx, desc.Digest, data)
+	f.bundleLater(ref)
 	return f.decode(repo, tag, desc.Digest, data), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
@@ -208,8 +209,11 @@ func responseError(resp *http.Response) error {
 	var body struct {
 		Errors errcode.Errors `json:"errors"`
 	}
-	if json.NewDecoder(io.LimitReader(resp.Body, 8<<10)).Decode(&body) == nil {
+	var network net.Error
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<10)).Decode(&body); err == nil {
 		e.Errors = body.Errors
+	} else if errors.As(err, &network) && network.Timeout() { // it has stopped in the middle of its words
+		return err
 	}
 	if after := retryAfter(resp); after > 0 {
 		return later{e, after}

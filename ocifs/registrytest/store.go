@@ -124,6 +124,13 @@ func (g *Registry) HasBlob(repo string, d digest.Digest) bool {
 	return p != nil && p.blobs[d.String()]
 }
 
+// Blob gives the content of a blob, whichever repositories hold it; nil for none.
+func (g *Registry) Blob(d digest.Digest) []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.blobs[d.String()]
+}
+
 // PutBlob puts a blob into the repository.
 func (g *Registry) PutBlob(repo string, data []byte) digest.Digest {
 	d := digest.FromBytes(data)

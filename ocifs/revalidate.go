@@ -1,0 +1,154 @@
+package ocifs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of what is asked in the background. HEAD of a tag costs a registry little, and nothing that is counted as a
+// pull; but 10,000 of them at once would be in the way of people.
+const (
+	revalidateParallel = 4
+	revalidatePause    = 20 * time.Millisecond // between two questions
+	revalidateQueue    = 1000                  // repositories
+)
+
+// revalidation asks again, behind the listings, what they took from older answers: the oldest first. A listing of 10,000
+// names must not ask 10,000 questions, and whoever opens a name asks about it anyway. So what others have overwritten
+// shows in a listing soon after it was first listed again, and what they have made or removed at once.
+type revalidation struct {
+	mu      sync.Mutex
+	queue   []string // repositories
+	waiting map[string][]string
+	running bool
+}
+
+// familiar says how to ask for the tags of dir in a listing, and what to do when it is whole. So many questions as can be asked
+// at once are asked, so that a small directory is always as the registry has it; more are not, where an answer is known.
+func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func(), err error) {
+	if f.told || f.tags.freshness <= 0 {
+		return f.tag, func() {}, nil
+	}
+	repo, err := f.layout.repository(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	tags, err := f.listTags(ctx, repo)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.recall(ctx, repo, tags)
+	var stale []string
+	unknown := 0
+	for _, tag := range tags {
+		switch t, known, fresh := f.tags.get(reference{repo, tag}); {
+		case !known:
+			unknown++
+		case !fresh && t.digest != "":
+			stale = append(stale, tag)
+		}
+	}
+	learnt := func() {
+		if unknown >= bundleFrom {
+			f.bundleLater(reference{repo: repo})
+		}
+	}
+	if len(stale) <= f.parallel {
+		return f.tag, learnt, nil
+	}
+	ask = func(ctx context.Context, repo, tag string) (*info, error) {
+		if t, _, known := f.tags.last(reference{repo, tag}); known && t.digest != "" {
+			if i, err := f.manifest(ctx, repo, tag, t); !errors.Is(err, errAbsent) {
+				return i, err
+			}
+		}
+		return f.tag(ctx, repo, tag)
+	}
+	return ask, func() {
+		learnt()
+		f.revalidate(repo, stale)
+	}, nil
+}
+
+// revalidate asks for the tags of repo again, behind the caller. Tags of a repository that is waiting already replace
+// those that wait.
+func (f *FS) revalidate(repo string, tags []string) {
+	r := &f.revalidation
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == nil {
+		r.waiting = map[string][]string{}
+	}
+	if _, ok := r.waiting[repo]; !ok {
+		if len(r.queue) == revalidateQueue {
+			return // the next listing will ask
+		}
+		r.queue = append(r.queue, repo)
+	}
+	r.waiting[repo] = tags
+	if !r.running {
+		r.running = f.behind(f.revalidateAll)
+	}
+}
+
+func (f *FS) revalidateAll(ctx context.Context) {
+	r := &f.revalidation
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 || ctx.Err() != nil {
+			r.running = false
+			r.mu.Unlock()
+			return
+		}
+		repo := r.queue[0]
+		tags := r.waiting[repo]
+		r.queue = r.queue[1:]
+		delete(r.waiting, repo)
+		r.mu.Unlock()
+		if err := f.revalidateRepository(ctx, repo, tags); err != nil {
+			f.log.Debug("not asked again", "repository", repo, "error", err) // the next listing will
+		}
+	}
+}
+
+func (f *FS) revalidateRepository(ctx context.Context, repo string, tags []string) error {
+	type question struct {
+		tag string
+		at  time.Time
+	}
+	var questions []question
+	for _, tag := range tags {
+		_, at, _ := f.tags.last(reference{repo, tag})
+		questions = append(questions, question{tag, at})
+	}
+	slices.SortStableFunc(questions, func(a, b question) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
+	pace := time.NewTicker(revalidatePause)
+	defer pace.Stop()
+	var changed atomic.Bool
+	err := eachBy(ctx, make(hands, revalidateParallel), questions, func(ctx context.Context, _ int, q question) error {
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		ref := reference{repo, q.tag}
+		before, known, fresh := f.tags.get(ref)
+		if !known || fresh { // somebody has asked, or changed it
+			return nil
+		}
+		_, err := f.askTag(ctx, repo, q.tag)
+		if after, _, _ := f.tags.get(ref); after != before {
+			changed.Store(true)
+		}
+		return err
+	})
+	if changed.Load() {
+		f.bundleLater(reference{repo: repo})
+	}
+	return err
+}
