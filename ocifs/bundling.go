@@ -210,9 +210,11 @@ func (f *FS) recall(ctx context.Context, repo string, tags []string) {
 	if _, there := slices.BinarySearch(tags, indexTag); !there || f.unknown(repo, tags) < indexFrom {
 		return
 	}
-	if err := f.fetchIndex(ctx, repo); err == nil {
+	err = f.fetchIndex(ctx, repo)
+	if err == nil {
 		err = f.bundles.read(repo, learn)
-	} else if ctx.Err() == nil {
+	}
+	if err != nil && ctx.Err() == nil {
 		f.log.Debug("a directory index is of no use", "repository", repo, "error", err)
 	}
 }
