@@ -88,6 +88,22 @@
 // marker, and then goes what was there besides. What ends that in the middle leaves members of both, each whole, the
 // source as it was, and nothing gone that was not replaced; the error is a [PartialError] that names what failed. merge.go
 //
+// # Listings
+//
+// ReadDir asks for the list of tags, and for each tag of which nothing is known. What is known of a tag is asked again when
+// it is older than Options.Freshness: before the answer if that is one round of parallel questions, else behind it, the
+// oldest first and at a bounded rate, for a listing of 10,000 names must not ask 10,000 questions. So in a large directory
+// what others made or removed shows at once, and what they have overwritten when it has been asked for. Only ReadDir
+// goes by older answers: whoever looks at one name, or copies or moves a directory, has it asked for. A Freshness of zero
+// turns this off, and a registry that tells of its changes needs none of it. revalidate.go
+//
+// What is known of a directory of 64 tags and more is kept in Options.IndexDir as a bundle of its manifests, for the next
+// process; from 256 on the same bundle is pushed for the next machine, as the one layer of an artifact
+// (application/vnd.ocidav.index.v1) under the reserved tag "_i.index": a while after the last change, at Close, and not with
+// Options.NoIndex. A bundle is a hint. A name is a member if the list of tags has it, a manifest proves itself by its
+// digest, and the answers that come from a bundle are as old as it says. A bundle that is gone, damaged, another's, or
+// written by two servers at a time costs requests and changes no listing. bundle.go, bundles.go, bundling.go
+//
 // # Removal
 //
 // A tag is deleted by DELETE if the registry has that; else a tombstone is put on it and deleted by its digest; else
