@@ -123,11 +123,14 @@ func (f *FS) release(ctx context.Context, s *spool, written bool) {
 		f.keeping.Add(-1)
 		s.Close()
 	default:
-		go func() {
+		keep := func(ctx context.Context) {
 			defer f.keeping.Add(-1)
 			defer s.Close()
-			f.keepContent(context.WithoutCancel(ctx), s)
-		}()
+			f.keepContent(ctx, s)
+		}
+		if !f.behind(keep) {
+			keep(ctx)
+		}
 	}
 }
 
