@@ -78,6 +78,7 @@ var failures = map[string]verdict{
 	ClassRateLimited:  {http.StatusTooManyRequests, "The storage is being asked too often.", defaultRetry},
 	ClassQuota:        {http.StatusInsufficientStorage, "There is no space left.", 0},
 	ClassTooLarge:     {http.StatusRequestEntityTooLarge, "The storage does not take a file of this size.", 0},
+	ClassConflict:     {http.StatusConflict, "The storage does not let this be changed: it is immutable there.", 0},
 }
 
 // judge makes an error the answer to a request of the method. This is the only place that knows status codes for the

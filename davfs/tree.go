@@ -124,4 +124,5 @@ const (
 	ClassRateLimited  = "rate limited" // it wants to be asked later
 	ClassQuota        = "quota"        // no space left, here or there
 	ClassTooLarge     = "too large"    // it will not hold anything of this size
+	ClassConflict     = "conflict"     // what stands there is not to be changed
 )

@@ -23,12 +23,13 @@ const (
 	classRateLimited  = "rate limited"
 	classQuota        = "quota"
 	classTooLarge     = "too large"
+	classConflict     = "conflict"
 )
 
 // An Error is a failure of the storage: the registry or the local disk did not answer the question. It never means
 // that a name is absent.
 type Error struct {
-	Class string        // unavailable, timeout, unauthorized, denied, rate limited, quota, too large
+	Class string        // unavailable, timeout, unauthorized, denied, rate limited, quota, too large, conflict
 	After time.Duration // when to try again; zero: unknown
 	Err   error
 }
@@ -100,8 +101,10 @@ func classOfResponse(resp *errcode.ErrorResponse) string {
 		return classRateLimited
 	case code == http.StatusGatewayTimeout, code == http.StatusRequestTimeout:
 		return classTimeout
-	case code == http.StatusForbidden, code == http.StatusConflict, code == http.StatusPreconditionFailed,
-		code == http.StatusMethodNotAllowed: // denied, immutable tags, read-only registries
+	case code == http.StatusConflict, code == http.StatusPreconditionFailed,
+		code < http.StatusInternalServerError && strings.Contains(text, "immutab"): // 409, or 412 from Harbor, or 400 and 403 in words
+		return classConflict
+	case code == http.StatusForbidden, code == http.StatusMethodNotAllowed: // denied, read-only registries
 		return classDenied
 	}
 	return classUnavailable

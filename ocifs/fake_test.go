@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +32,7 @@ type fake struct {
 	transports []*http.Transport
 	trees      []*ocifs.FS
 	dir        string // for spools
+	down       atomic.Bool
 	change     func(*ocifs.Options)
 }
 
@@ -84,7 +88,12 @@ func (f *fake) fork(d registrytest.Defects) *fake {
 func (f *fake) tree() *ocifs.FS {
 	f.Helper()
 	transport := ocifs.NewTransport()
-	transport.DialContext = f.server.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if f.down.Load() {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return f.server.DialContext(ctx, network, address)
+	}
 	f.transports = append(f.transports, transport)
 	client, err := ocifs.Dial("registry.localhost", true, transport, nil)
 	if err != nil {
@@ -103,6 +112,14 @@ func (f *fake) tree() *ocifs.FS {
 	}
 	f.trees = append(f.trees, tree)
 	return tree
+}
+
+// refuse ends all connections, and says whether new ones are refused.
+func (f *fake) refuse(down bool) {
+	f.down.Store(down)
+	for _, transport := range f.transports {
+		transport.CloseIdleConnections()
+	}
 }
 
 // must ends the test if a call that prepares it fails.

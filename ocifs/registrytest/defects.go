@@ -41,6 +41,21 @@ type Defects struct {
 	// MountDenied refuses a mount: 401 from Harbor if the other project is unknown, 403, 404 and 405 elsewhere.
 	MountDenied int
 
+	// PatchRefused refuses PATCH of an upload: 416 from GHCR for more than 4 MiB, 405 elsewhere.
+	PatchRefused int
+
+	// PatchCreated answers PATCH with 201 and drops what it sent: ECR.
+	PatchCreated bool
+
+	// PatchShort keeps a half of what PATCH sends, and says so.
+	PatchShort bool
+
+	// PatchDrops keeps a half of what PATCH sends, and does not say so, so that the end of the upload fails: GHCR.
+	PatchDrops bool
+
+	// UploadElsewhere sends uploads to another host: a registry behind a proxy that does not know its own address.
+	UploadElsewhere bool
+
 	// KnownTypesOnly refuses manifests whose artifactType or config type is not in a short list, with 400
 	// MANIFEST_INVALID: GitLab.
 	KnownTypesOnly bool

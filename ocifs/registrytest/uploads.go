@@ -26,7 +26,19 @@ func (g *Registry) startUpload(w http.ResponseWriter, q request) {
 	g.makeLocked(q.repo)
 	g.uploads[id] = &upload{repo: q.repo}
 	g.mu.Unlock()
+	if g.defects.UploadElsewhere {
+		w.Header().Set("Location", "http://registry.invalid/v2/"+q.repo+"/blobs/uploads/"+id)
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
 	answerUpload(w, http.StatusAccepted, q.repo, id, 0)
+}
+
+// Uploads gives the number of sessions that are open.
+func (g *Registry) Uploads() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.uploads)
 }
 
 // answerUpload tells how far a session is.
@@ -116,13 +128,37 @@ func (g *Registry) receive(w http.ResponseWriter, q request, u *upload) ([]byte,
 }
 
 func (g *Registry) patchUpload(w http.ResponseWriter, q request) {
+	if g.defects.PatchRefused != 0 {
+		_, _ = io.Copy(io.Discard, q.Body)
+		refuse(w, g.defects.PatchRefused, "UNSUPPORTED", "the operation is unsupported")
+		return
+	}
 	u := g.session(w, q)
 	if u == nil {
 		return
 	}
-	if data, ok := g.receive(w, q, u); ok {
-		answerUpload(w, http.StatusAccepted, q.repo, q.ref, len(data))
+	before := len(u.data)
+	data, ok := g.receive(w, q, u)
+	if !ok {
+		return
 	}
+	said := len(data)
+	g.mu.Lock()
+	switch {
+	case g.defects.PatchCreated:
+		u.data = u.data[:before]
+	case g.defects.PatchShort, g.defects.PatchDrops:
+		u.data = u.data[:before+(said-before)/2]
+	}
+	if g.defects.PatchShort {
+		said = len(u.data)
+	}
+	g.mu.Unlock()
+	if g.defects.PatchCreated {
+		w.WriteHeader(http.StatusCreated)
+		return
+	}
+	answerUpload(w, http.StatusAccepted, q.repo, q.ref, said)
 }
 
 func (g *Registry) finishUpload(w http.ResponseWriter, q request) {
