@@ -23,6 +23,9 @@ import (
 // What is cut short or damaged is an error, not a shorter bundle: gzip has a checksum, and the end has a count.
 const bundleMagic = "ocidav bundle 1\n"
 
+// maxBundleBytes is where a bundle ends that is not packed: a million members. What says more in few bytes is no bundle.
+const maxBundleBytes = 1 << 30
+
 // bundled is one member of a bundle.
 type bundled struct {
 	tag      string
@@ -75,7 +78,7 @@ func readBundle(r io.Reader, repo string, each func(bundled) error) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBundle, err)
 	}
-	in := bundleReader{bufio.NewReaderSize(z, 64<<10)}
+	in := bundleReader{bufio.NewReaderSize(io.LimitReader(z, maxBundleBytes), 64<<10)}
 	magic := make([]byte, len(bundleMagic))
 	if _, err := io.ReadFull(in, magic); err != nil || string(magic) != bundleMagic {
 		return errBundle

@@ -114,7 +114,25 @@
 //
 // # Uploads
 //
-// Content of at most 1 MiB waits in memory, longer content in an unlinked file, until the manifest is acknowledged, so
-// that any failure on the way is retried without the client: single requests by the transport, pushes as a whole by
-// push.go. MANIFEST_BLOB_UNKNOWN, the registry having collected a blob that we knew to be there, heals itself.
+// Content of at most 1 MiB waits in memory. Longer content is hashed while it arrives, and goes to the registry meanwhile
+// where Options.Upload and the registry allow it: POST, one streaming PATCH for each part, PUT with the digest. A spool
+// keeps it until the manifest is acknowledged, so that a stream that fails in any way is made good by pushing all of it
+// again in one piece; a registry that refuses streams, or loses what they sent, gets no more of them, and hosts that are
+// known for it get none at all. Into a registry in this process (UploadDirect) content goes without a spool: what that
+// registry fails with is the end of the Put. Between who receives and who sends lies a ring of buffers, so memory does not
+// grow with content. receive.go, intake.go, stream.go, upload.go, hosts.go
+//
+// The spool is a file without a name, gone after a crash; all spools together have Options.SpoolSize, and what does not fit
+// is refused as over quota. When the manifest stands, the file is offered to the blobs at hand, which can take it as it is.
+// spool.go
+//
+// A push is tried again as a whole, without the client, until Options.WriteTimeout after the last byte: 401 in the middle,
+// 429 (Retry-After is obeyed in full), 5xx, a connection that is refused or breaks, an upload session that is gone, and
+// MANIFEST_BLOB_UNKNOWN, the registry having collected a blob that we knew to be there, or linking it at that moment for
+// somebody else. What is refused for good fails at once: denied, over quota, immutable, too large. When the answer to a
+// manifest is lost the tag is asked for, and tells by its digest, which no other write shares, whether it stands. retry.go, push.go
+//
+// A Put asks about its name before the content and at the commit, and by a fresh answer where no condition hangs on it.
+// Names that are not there are the most of what is asked when many files are written, so after a few of them in one
+// repository its list of tags answers for all, no longer than Options.Freshness. absent.go
 package ocifs

@@ -29,11 +29,7 @@ func (r *Registry) Collect(ctx context.Context, rules Rules) (Collected, error) 
 	defer cancel(nil)
 	defer context.AfterFunc(r.closing, func() { cancel(errClosed) })()
 
-	now := time.Now()
-	c := &collection{
-		tree: r.tree, gate: &r.gate, rules: rules, young: now.Add(-rules.Grace), youngUpload: now.Add(-rules.Uploads),
-		used: map[digest.Digest]struct{}{}, warn: r.journal.log.Warn, fault: r.fault,
-	}
+	c := r.newCollection(rules)
 	if err := r.gate.watch(ctx); err != nil {
 		return c.done, fmt.Errorf("collect: %w", err)
 	}
@@ -46,6 +42,14 @@ func (r *Registry) Collect(ctx context.Context, rules Rules) (Collected, error) 
 		err = fmt.Errorf("collect: %w", err)
 	}
 	return c.done, err
+}
+
+func (r *Registry) newCollection(rules Rules) *collection {
+	now := time.Now()
+	return &collection{
+		tree: r.tree, gate: &r.gate, rules: rules, young: now.Add(-rules.Grace), youngUpload: now.Add(-rules.Uploads),
+		used: map[digest.Digest]struct{}{}, warn: r.journal.log.Warn, fault: r.fault,
+	}
 }
 
 // collection is one run. It removes from the names to the content: tags' history, revisions, links, and blobs last,
