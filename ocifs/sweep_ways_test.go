@@ -105,8 +105,6 @@ func (w way) limit(lasts span) time.Duration {
 	switch {
 	case w.stalls && w.passes: // each answer comes, late
 		return time.Hour
-	case w.stalls && w.body: // a registry may take long to store large content
-		return 12 * time.Minute
 	case w.stalls:
 		return 6 * time.Minute
 	case lasts == ever:
