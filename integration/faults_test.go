@@ -105,7 +105,8 @@ func startSick(t *testing.T) (*drive, *faulty) {
 		address = strings.TrimPrefix(startDrive(t, "--registry-listen", "127.0.0.1:0").registryURL, "http://")
 	}
 	f := startFaulty(t, address)
-	return startDrive(t, "--registry", "http://"+f.address+"/"+testPrefix, "--freshness", "0s", "--cache-size", "0"), f
+	return startDrive(t, "--registry", "http://"+f.address+"/"+testPrefix, "--freshness", "0s", "--cache-size", "0",
+		"--write-timeout", "3s"), f // of the many failures none passes
 }
 
 // patient is what the drive of TestRegistryFailures holds: one file or directory for each probe, so that none is in the
