@@ -4,6 +4,8 @@ package embedded
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -63,5 +65,36 @@ func TestCollectionSeesWhatPasses(t *testing.T) {
 			collect(t, r, everything)
 			wantWhole(t, client(t, r, c.repo), c.tag)
 		})
+	}
+}
+
+// TestRemoveEmpty removes directories and nothing else: a file in the middle of them may be that of an upload which has
+// just begun.
+func TestRemoveEmpty(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "_uploads")
+	file := filepath.Join(dir, "some", "data")
+	if err := os.MkdirAll(filepath.Join(dir, "other", "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if removeEmpty(dir, 3) {
+		t.Error("it says that all is gone")
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if !removeEmpty(dir, 3) {
+		t.Error("empty directories are left")
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the directory is left")
 	}
 }
