@@ -84,6 +84,9 @@ func (in *intake) buffer() ([]byte, error) {
 		if err == nil {
 			return buf, nil
 		}
+		if in.ctx.Err() != nil { // the stream goes on, so that run has to give it up
+			return nil, failure(err, "receive content")
+		}
 		in.stream, in.failed = nil, true
 		if err := in.fails(err); err != nil {
 			return nil, err

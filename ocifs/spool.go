@@ -46,8 +46,13 @@ func (s *spool) reserve(n int64) error {
 	if more <= 0 || s.room == nil || s.room.max <= 0 {
 		return nil
 	}
-	if s.room.used.Add(more) > s.room.max {
+	// A client announces what it likes: more than there is must not be added up, for the sum may not fit in an int64.
+	fits := more <= s.room.max
+	if fits && s.room.used.Add(more) > s.room.max {
 		s.room.used.Add(-more)
+		fits = false
+	}
+	if !fits {
 		return &Error{Class: classQuota, Err: fmt.Errorf("%w, %d bytes", errSpoolFull, s.room.max)}
 	}
 	s.taken = n
