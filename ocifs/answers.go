@@ -28,7 +28,8 @@ type reference struct{ repo, tag string }
 type answer[V any] struct {
 	value   V
 	known   bool      // else it is only the stamp of a change
-	at      time.Time // of the question, or of the change
+	hearsay bool      // from before this process, or another's
+	at      time.Time // of the question, or of the change; of hearsay what somebody's clock has said
 	changed uint64
 }
 
@@ -45,13 +46,13 @@ func newAnswers[V any](freshness time.Duration, limit int) *answers[V] {
 // get gives what is known, and whether that is fresh.
 func (a *answers[V]) get(ref reference) (v V, known, fresh bool) {
 	s, _ := a.said.get(ref)
-	return s.value, s.known, s.known && time.Since(s.at) < a.freshness
+	return s.value, s.known, s.known && !s.hearsay && time.Since(s.at) < a.freshness
 }
 
 // since gives what was asked at t or later.
 func (a *answers[V]) since(ref reference, t time.Time) (v V, ok bool) {
 	s, _ := a.said.get(ref)
-	return s.value, s.known && !s.at.Before(t)
+	return s.value, s.known && !s.hearsay && !s.at.Before(t)
 }
 
 // last gives the last answer, however old.
@@ -60,14 +61,15 @@ func (a *answers[V]) last(ref reference) (v V, at time.Time, known bool) {
 	return s.value, s.at, s.known
 }
 
-// recall keeps an answer from before this process, unless there is a younger one or a change.
+// recall keeps an answer from before this process, unless there is a younger one or a change. It is never fresh: how old it
+// is was written by another clock, or by whoever can write to the registry.
 func (a *answers[V]) recall(ref reference, v V, at time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s, _ := a.said.get(ref); s.known || s.changed > 0 {
 		return false
 	}
-	a.putLocked(ref, answer[V]{value: v, known: true, at: at}, 1)
+	a.putLocked(ref, answer[V]{value: v, known: true, hearsay: true, at: at}, 1)
 	return true
 }
 

@@ -70,6 +70,32 @@ func TestAnswersInOrder(t *testing.T) {
 	}
 }
 
+// TestRecallIsNeverFresh: the time in an answer from before this process is another clock's, which may go ahead, or anybody's
+// who can write to the registry. So it answers no question that asks for a fresh answer, or for one of this request.
+func TestRecallIsNeverFresh(t *testing.T) {
+	ref := reference{"r", "t"}
+	began := time.Now()
+	for name, at := range map[string]time.Time{"just now": began, "in a century": began.AddDate(100, 0, 0)} {
+		a := newAnswers[int](time.Hour, 100)
+		if !a.recall(ref, 1, at) {
+			t.Errorf("%s: not kept", name)
+		}
+		if v, known, fresh := a.get(ref); v != 1 || !known || fresh {
+			t.Errorf("%s: %d, known %v, fresh %v", name, v, known, fresh)
+		}
+		if _, ok := a.since(ref, began); ok {
+			t.Errorf("%s: it is taken for an answer of this request", name)
+		}
+		if v, _, known := a.last(ref); v != 1 || !known {
+			t.Errorf("%s: a listing does not have it: %d, known %v", name, v, known)
+		}
+		a.learn(ref, 2, a.ask(), 1)
+		if v, known, fresh := a.get(ref); v != 2 || !known || !fresh {
+			t.Errorf("%s: asked again it is %d, known %v, fresh %v", name, v, known, fresh)
+		}
+	}
+}
+
 func TestRecent(t *testing.T) {
 	r := newRecent[int, string](10)
 	for i := range 10 {

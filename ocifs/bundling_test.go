@@ -93,6 +93,7 @@ func TestRevalidation(t *testing.T) {
 		f.many(f.TempDir())
 		tree := f.machine(f.TempDir())
 		f.listed("first", tree, nil)
+		time.Sleep(time.Minute) // until what the index has said is asked for
 		other := f.tree()
 		f.must(put(ctx, other, "/d/7", "overwritten"))
 		f.must(put(ctx, other, "/d/new", "new"))

@@ -101,7 +101,8 @@
 // process; from 256 on the same bundle is pushed for the next machine, as the one layer of an artifact
 // (application/vnd.ocidav.index.v1) under the reserved tag "_i.index": a while after the last change, at Close, and not with
 // Options.NoIndex. A bundle is a hint. A name is a member if the list of tags has it, a manifest proves itself by its
-// digest, and the answers that come from a bundle are as old as it says. A bundle that is gone, damaged, another's, or
+// digest, and the answers that come from a bundle are never fresh, whatever time it says they were given at: a listing goes by
+// them and has them asked again, and nothing else does. A bundle that is gone, damaged, another's, or
 // written by two servers at a time costs requests and changes no listing. bundle.go, bundles.go, bundling.go
 //
 // # Removal
