@@ -36,7 +36,7 @@ func (f *FS) Rename(ctx context.Context, oldName, newName string, check func(fs.
 	}
 	defer unlock()
 	if to.repo == from.repo && to.file == from.file { // the same name in another spelling (NFC, NFD)
-		return f.respell(ctx, from, to)
+		return f.respell(ctx, from, to, check)
 	}
 	s, _, err := f.copyOver(ctx, from, to, check, true)
 	if err != nil {
@@ -148,10 +148,19 @@ func (f *FS) copyFile(ctx context.Context, h hands, i *info, repo, tag, name str
 	return f.commit(ctx, repo, tag, &a, mount)
 }
 
-// respell gives a name another spelling: it is kept in the manifest, the tag is the same for all.
-func (f *FS) respell(ctx context.Context, from, to place) error {
-	s, _, err := f.lookup(ctx, from.name)
-	if err != nil {
+// respell gives a name another spelling: it is kept in the manifest, the tag is the same for all. All else is written anew
+// as it is, so it is asked for: others may have written it since the last answer.
+func (f *FS) respell(ctx context.Context, from, to place, check func(fs.FileInfo) error) error {
+	s, err := f.look(ctx, from, f.tagNow)
+	switch {
+	case err != nil:
+		return err
+	case s.shown() == nil && s.foreign:
+		return errForeign(from.name)
+	case s.shown() == nil:
+		return fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
+	}
+	if err := s.agree(check); err != nil {
 		return err
 	}
 	var errs []error

@@ -2,7 +2,10 @@ package ocifs_test
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,6 +59,39 @@ func TestWhatAnotherServerWrote(t *testing.T) {
 		has("/t/1", "old")
 		if got := f.names(f.tree(), "/t"); len(got) != 3 {
 			f.Errorf("/t holds %q", got)
+		}
+	})
+}
+
+// TestOtherSpelling: the Rename of a name to another spelling of it writes all of it anew. It goes by what the registry has
+// now, and asks about it as every change does.
+func TestOtherSpelling(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		const nfc, nfd = "/caf\u00e9", "/cafe\u0301"
+		ctx, a, b := f.Context(), f.tree(), f.tree()
+		f.must(put(ctx, a, nfc, "old"))
+		f.names(b, "/")
+		f.must(put(ctx, a, nfc, "new"))
+		refused := errors.New("refused")
+		err := b.Rename(ctx, nfc, nfd, func(old fs.FileInfo) error {
+			if old == nil || old.Name() != nfc[1:] {
+				f.Errorf("asked about %v", old)
+			}
+			return refused
+		})
+		if got := f.names(f.tree(), "/"); !errors.Is(err, refused) || !slices.Equal(got, []string{nfc[1:]}) {
+			f.Errorf("a refused Rename gives %v and makes it %q", err, got)
+		}
+		f.must(b.Rename(ctx, nfc, nfd, nil))
+		if got, err := read(ctx, f.tree(), nfc); err != nil || got != "new" {
+			f.Errorf("after the Rename it is %q, %v", got, err)
+		}
+		if got := f.names(f.tree(), "/"); !slices.Equal(got, []string{nfd[1:]}) {
+			f.Errorf("after the Rename there are %q", got)
+		}
+		f.must(a.RemoveAll(ctx, nfc, nil))
+		if err := b.Rename(ctx, nfd, nfc, nil); !errors.Is(err, fs.ErrNotExist) {
+			f.Errorf("what another server has removed is renamed: %v", err)
 		}
 	})
 }
