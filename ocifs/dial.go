@@ -264,14 +264,17 @@ func (policy) Retry(attempt int, resp *http.Response, err error) (time.Duration,
 	return -1, nil
 }
 
+// longestRetryAfter is what is made of more: nobody waits for it, and sums of it still fit in a time.Duration.
+const longestRetryAfter = 365 * 24 * time.Hour
+
 // retryAfter reads Retry-After (RFC 9110 section 10.2.3); zero for none.
 func retryAfter(resp *http.Response) time.Duration {
 	value := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
-		return time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(0, seconds), int64(longestRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(0, time.Until(at))
+		return min(max(0, time.Until(at)), longestRetryAfter)
 	}
 	return 0
 }
