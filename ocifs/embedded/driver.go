@@ -107,14 +107,14 @@ func (d *driver) PutContent(ctx context.Context, sub string, content []byte) err
 	case err != nil:
 		return err
 	case isState:
-		d.states.put(upload, sub, content)
+		if dir, err := d.name(upload); err == nil && exists(dir) { // the library closes uploads after their end, too
+			d.states.put(upload, sub, content)
+		}
 		return nil
 	case isTagHistory(sub):
 		return nil
 	case path.Base(sub) == "startedat":
-		if err = os.MkdirAll(filepath.Dir(name), 0o777); err == nil {
-			err = os.WriteFile(name, content, 0o666)
-		}
+		err = beginUpload(name, content)
 	default:
 		err = publish(name, content)
 	}

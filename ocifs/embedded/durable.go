@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,7 +75,8 @@ func syncDirs(dirs []string) error {
 	return nil
 }
 
-func syncDir(dir string) error {
+// syncDir is a variable for tests.
+var syncDir = func(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -83,19 +85,45 @@ func syncDir(dir string) error {
 	return f.Sync()
 }
 
+// beginUpload writes when an upload began, which need not survive a power loss. But the directory of its repository, which
+// it may be the first to need, has to: what is published in there later finds it made.
+func beginUpload(startedAt string, content []byte) error {
+	dir := filepath.Dir(startedAt)
+	made, err := makeDirs(dir)
+	if err == nil {
+		err = syncDirs(made[:max(len(made)-1, 0)]) // without the upload's own entry
+	}
+	if err == nil {
+		err = os.WriteFile(startedAt, content, 0o666)
+	}
+	if err != nil { // nobody has heard of it
+		os.Remove(startedAt)
+		os.Remove(dir)
+	}
+	return err
+}
+
 // writer is the content of an upload that is being received.
 type writer struct {
-	file    *os.File
+	file    uploadFile
 	size    int64
-	dirty   bool
 	closed  bool
+	dirty   bool // something was written since the last sync
 	failure func(error) error
+}
+
+// uploadFile is an *os.File.
+type uploadFile interface {
+	io.WriteCloser
+	Name() string
+	Sync() error
+	Truncate(size int64) error
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.size += int64(n)
-	w.dirty = w.dirty || n > 0
+	w.dirty = true
 	if isFull(err) {
 		w.file.Truncate(0) // this upload is over, and others need the room
 	}
@@ -104,25 +132,33 @@ func (w *writer) Write(p []byte) (int, error) {
 
 func (w *writer) Size() int64 { return w.size }
 
-// Commit brings the content to the disk.
+// Commit brings the content to the disk, also what earlier requests of the upload have written: a process that was killed
+// has not synced it.
 func (w *writer) Commit(context.Context) error { return w.failure(w.sync()) }
 
+// sync ends the upload if it fails, for fsync reports a failure only once: the content is emptied, and whoever goes on with
+// it is told that he is not where he thinks.
 func (w *writer) sync() error {
-	if !w.dirty {
-		return nil
-	}
 	w.dirty = false
-	return w.file.Sync()
+	err := w.file.Sync()
+	if err != nil {
+		w.file.Truncate(0)
+	}
+	return err
 }
 
 // Close keeps what has come for the next request of the upload. It is synced so that the end of the upload, which
-// syncs again, is quick.
+// syncs again, is quick. The library does not look at the error.
 func (w *writer) Close() error {
 	if w.closed {
 		return errors.New("already closed")
 	}
 	w.closed = true
-	return w.failure(errors.Join(w.sync(), w.file.Close()))
+	var err error
+	if w.dirty {
+		err = w.sync()
+	}
+	return w.failure(errors.Join(err, w.file.Close()))
 }
 
 func (w *writer) Cancel(context.Context) error {

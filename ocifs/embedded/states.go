@@ -22,13 +22,22 @@ type hashState struct {
 	state []byte
 }
 
-// hashStateOf tells paths of the form .../_uploads/ID/hashstates/ALGORITHM[/LENGTH] and gives the upload's directory.
+// hashStateOf tells paths of the form .../_uploads/ID/hashstates/ALGORITHM[/LENGTH] and gives the upload's directory. A
+// repository may be called hashstates.
 func hashStateOf(sub string) (upload string, ok bool) {
-	upload, _, ok = strings.Cut(sub, "/hashstates/")
-	return upload, ok && strings.Contains(upload, "/_uploads/")
+	i := strings.LastIndex(sub, "/hashstates/")
+	if i < 0 {
+		return "", false
+	}
+	return sub[:i], path.Base(path.Dir(sub[:i])) == "_uploads"
 }
 
-func (h *hashStates) put(upload, path string, state []byte) {
+// put remembers a state in the place of the one before. That of nothing is not worth it: it comes from whoever only asks
+// how far an upload is.
+func (h *hashStates) put(upload, name string, state []byte) {
+	if path.Base(name) == "0" {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.of == nil {
@@ -40,7 +49,7 @@ func (h *hashStates) put(upload, path string, state []byte) {
 			break
 		}
 	}
-	h.of[upload] = hashState{path, state}
+	h.of[upload] = hashState{name, state}
 }
 
 func (h *hashStates) get(upload, path string) ([]byte, bool) {
