@@ -34,7 +34,7 @@ func (r *Registry) Collect(ctx context.Context, rules Rules) (Collected, error) 
 		return c.done, fmt.Errorf("collect: %w", err)
 	}
 	defer r.gate.unwatch()
-	err := c.repositories(ctx, r.tree.repositories(), "")
+	err := c.named(ctx)
 	if err == nil {
 		err = c.blobs(ctx)
 	}
@@ -48,7 +48,7 @@ func (r *Registry) newCollection(rules Rules) *collection {
 	now := time.Now()
 	return &collection{
 		tree: r.tree, gate: &r.gate, rules: rules, young: now.Add(-rules.Grace), youngUpload: now.Add(-rules.Uploads),
-		used: map[digest.Digest]struct{}{}, warn: r.journal.log.Warn, fault: r.fault,
+		used: map[digest.Digest]struct{}{}, warn: r.journal.log.Warn, fault: r.fault, sweeps: r.sweeps,
 	}
 }
 
@@ -62,6 +62,7 @@ type collection struct {
 	used               map[digest.Digest]struct{} // blobs, manifests among them
 	warn               func(string, ...any)
 	fault              func(doomed) error // of tests, before something is removed
+	sweeps             func([]doomed)     // of tests, before the gate is held for that
 	done               Collected
 }
 
@@ -72,7 +73,23 @@ func (c *collection) use(digests ...digest.Digest) {
 	}
 }
 
-// repositories looks at all that lies in dir, the directory of the repository name, the deepest first.
+// named looks at all repositories. There is no registry without their directory: one that has blobs and no repositories
+// is half of a backup, or its volume is not mounted, and who names the blobs cannot be known.
+func (c *collection) named(ctx context.Context) error {
+	if exists(filepath.Join(string(c.tree), "blobs")) { // asked first: whoever pushes the first blob makes the other before
+		fi, err := os.Stat(c.tree.repositories())
+		if err == nil && !fi.IsDir() {
+			err = fmt.Errorf("%s is no directory", c.tree.repositories())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.repositories(ctx, c.tree.repositories(), "")
+}
+
+// repositories looks at all that lies in dir, the directory of the repository name, the deepest first. Hidden ones are
+// none, snapshots of a file system for instance: no name of a repository begins with a dot.
 func (c *collection) repositories(ctx context.Context, dir, name string) error {
 	names, err := list(dir)
 	if err != nil {
@@ -80,7 +97,13 @@ func (c *collection) repositories(ctx context.Context, dir, name string) error {
 	}
 	own := false
 	for _, base := range names {
+		if base[0] == '.' {
+			continue
+		}
 		if base[0] == '_' {
+			if _, err := list(filepath.Join(dir, base)); err != nil { // before "not there" is taken for "has none"
+				return err
+			}
 			own = true
 			continue
 		}
@@ -177,17 +200,27 @@ func (c *collection) blob(b *batch, d digest.Digest, dir string) error {
 	return nil
 }
 
-// list gives the names in a directory; one that is not there has none.
+// list gives the names in a directory; one that is not there has none, nor has a file. A symbolic link to nothing is a
+// failure: what it led to may be there again later, with all that is in it.
 func list(dir string) ([]string, error) {
 	f, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if fi, err := os.Lstat(dir); err == nil && fi.Mode().Type() == fs.ModeSymlink {
+			return nil, fmt.Errorf("%s is a link to nothing", dir)
+		}
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	defer f.Close()
-	return f.Readdirnames(-1)
+	names, err := f.Readdirnames(-1)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	return names, err
 }
 
 // eachName calls do for the names in a directory.

@@ -4,6 +4,8 @@ package embedded
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -27,7 +29,8 @@ type manifestInfo struct {
 }
 
 // parseManifest reads any manifest: image manifests of OCI and Docker, indexes and lists, and what others there have
-// been or will be. Whatever has a digest is taken for something that the manifest needs.
+// been or will be. Whatever has a digest is taken for something that the manifest needs. If there is a digest that cannot
+// be understood, that is an error, and the others are given all the same.
 func parseManifest(b []byte) (m manifestInfo, err error) {
 	var known struct {
 		ArtifactType string `json:"artifactType"`
@@ -44,25 +47,31 @@ func parseManifest(b []byte) (m manifestInfo, err error) {
 		m.ours = strings.HasPrefix(known.ArtifactType, ownTypes) ||
 			known.ArtifactType == "" && known.Config.MediaType == unknownConfig && strings.HasPrefix(known.Annotations[ownTypeKey], ownTypes)
 	}
-	m.collect(all)
-	return m, nil
+	return m, m.collect(all)
 }
 
-func (m *manifestInfo) collect(v any) {
+// collect finds digests, under keys in any case of letters, for so does the library.
+func (m *manifestInfo) collect(v any) (err error) {
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
-			m.collect(e)
+			err = errors.Join(err, m.collect(e))
 		}
 	case map[string]any:
 		for key, e := range v {
-			if text, ok := e.(string); ok && (key == "digest" || key == "blobSum") { // the latter in Docker's first schema
-				if d, err := digest.Parse(text); err == nil {
-					m.names = append(m.names, d)
-				}
+			text, ok := e.(string)
+			if !ok || !strings.EqualFold(key, "digest") && !strings.EqualFold(key, "blobSum") { // the latter in Docker's first schema
+				err = errors.Join(err, m.collect(e))
 				continue
 			}
-			m.collect(e)
+			d, e := digest.Parse(text)
+			switch {
+			case e == nil:
+				m.names = append(m.names, d)
+			case text != "": // else it names nothing
+				err = errors.Join(err, fmt.Errorf("it names %q: %w", text, e))
+			}
 		}
 	}
+	return err
 }

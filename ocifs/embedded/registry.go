@@ -42,7 +42,8 @@ type Registry struct {
 
 	collecting sync.Mutex         // one collection at a time
 	pressure   chan struct{}      // has one element after the disk was full
-	fault      func(doomed) error // of tests, see collection
+	fault      func(doomed) error // of tests, see collection; so is the next
+	sweeps     func([]doomed)
 }
 
 // Open opens the data directory dir, and makes it if it does not exist. Errors are one line and name dir: it cannot be

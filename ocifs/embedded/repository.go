@@ -140,6 +140,11 @@ func (r *repository) revisions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for d := range r.tagged {
+		if _, ok := r.used[d]; !ok {
+			r.unlinked(d)
+		}
+	}
 	// What a manifest names that stays, stays: a member of an index, a version that somebody has signed.
 	for again := true; again; {
 		again = false
@@ -151,6 +156,19 @@ func (r *repository) revisions(ctx context.Context) error {
 		}
 	}
 	return b.remove(ctx)
+}
+
+// unlinked keeps what a tag names that is no manifest of the repository, because its link was lost or is not restored yet.
+// Nobody can read it, so it is somebody's to put right, with all that it needs.
+func (r *repository) unlinked(d digest.Digest) {
+	m, err := r.c.manifest(d)
+	if err != nil {
+		r.doubt("manifest "+d.String()+", which a tag names", err)
+	}
+	r.used[d] = struct{}{}
+	for _, name := range m.names {
+		r.used[name] = struct{}{}
+	}
 }
 
 // keep takes a candidate back.
@@ -223,7 +241,12 @@ func (r *repository) uploads(ctx context.Context) error {
 	b := r.c.batch()
 	b.kept = func(doomed) { r.stays = true }
 	err := eachName(ctx, root, func(id string) error {
-		b.add(upload, filepath.Join(root, id), "")
+		name := filepath.Join(root, id)
+		if fi, err := os.Lstat(name); err == nil && !fi.IsDir() { // somebody's
+			r.stays = true
+			return nil
+		}
+		b.add(upload, name, "")
 		return nil
 	})
 	if err != nil {

@@ -74,6 +74,9 @@ func (b *batch) look(dir, base string) (file string, err error) {
 
 // remove removes what was added, a little at a time, each time with the gate held.
 func (b *batch) remove(ctx context.Context) error {
+	if b.c.sweeps != nil {
+		b.c.sweeps(b.things)
+	}
 	for len(b.things) > 0 {
 		n := min(sweepAtOnce, len(b.things))
 		var err error

@@ -100,7 +100,11 @@ func (p *passage) enter() error {
 	}
 	if p.last && p.gate.noting() {
 		p.gate.note(digest.FromBytes(p.content.Bytes()))
-		if m, err := parseManifest(p.content.Bytes()); err == nil && isRepository(p.repository) {
+		if d := digestOfTag(p.reference); d != "" {
+			p.gate.note(d)
+		}
+		// As much of it as is understood: the library may understand it as well.
+		if m, _ := parseManifest(p.content.Bytes()); isRepository(p.repository) {
 			for _, d := range m.names {
 				p.gate.note(d)
 				if target, err := p.tree.target(p.repository, d); err == nil {
