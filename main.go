@@ -102,7 +102,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			{
 				Name: "gc", Usage: "free what no file needs any more in the data directory of a drive that does not run", OnUsageError: onUsageError,
 				Flags:       []cli.Flag{dataFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only tell"}},
-				Description: "A running drive does it by itself, at start and after each --gc-interval.",
+				Description: "A running drive does it by itself, at start and after each --gc-interval. No other registry may serve the directory meanwhile.",
 				Action:      func(c *cli.Context) error { return collect(c, stdout, stderr) },
 			},
 			{

@@ -25,7 +25,9 @@
 //	ocidav.lock           held (flock) while a process has the directory open
 //	ocidav.secret         signs the state of uploads, so that one begun before a restart can go on after it
 //
-// One process at a time: [Open] refuses a directory that another one has, in one line. File systems that ignore the
+// One process at a time: [Open] refuses a directory that another one has, in one line. Other registries do not know of the
+// lock, and a collection does not see what passes through them: they have the directory before or after, never at the same
+// time. File systems that ignore the
 // case of names are refused too: tags are directories there, and the files A and a must not become one. (Make a
 // case-sensitive volume, or name an external registry.) Every file costs some ten inodes, most of them directories of
 // one 4 KiB block, so a large drive needs a file system that makes inodes as it needs them (XFS, btrfs, ZFS) or was made
@@ -44,9 +46,9 @@
 //
 //   - deletions of the last seconds, which are not synced: what was deleted may be there again, whole;
 //   - uploads that have not come to their end. The client begins again;
-//   - what a request relied on that another one was making at the same moment: the directory of a blob, pushed twice at
-//     once and acknowledged to one of the two before the other has synced it. On file systems with one journal (ext4,
-//     XFS) the one's sync is the other's.
+//   - what a request relied on that another one was making at the same moment, or was killed while it made it: the
+//     directory of a blob, pushed twice at once and acknowledged to one of the two before the other has synced it. On
+//     file systems with one journal (ext4, XFS) the one's sync is the other's.
 //
 // What is not on the disk although the disk said so cannot be known here; a manifest whose content is missing reads as a
 // failure and never as an empty file.
@@ -63,8 +65,10 @@
 //   - uploads that nobody went on with for a day, files that killed processes left, tags that never were;
 //   - the directories of repositories in which nothing is, but never one in which something is.
 //
-// Manifests of others are never removed, named or not. Where a tag or manifest cannot be read, its repository is left as
-// it is, and the log tells. What is removed must be unused for [Running].Grace: the modification time of a link is when
+// Manifests of others are never removed, named or not. Where a tag or manifest cannot be read or understood, its repository
+// is left as it is, and the log tells; what a tag names stays also if the link of its manifest is lost. A directory that
+// should be there and is not (blobs without repositories, a symbolic link to nothing) ends the collection before it removes
+// a blob. Files of others in the tree, and hidden directories, are passed by. What is removed must be unused for [Running].Grace: the modification time of a link is when
 // its blob or manifest was last pushed, mounted, asked for (HEAD), or lost a tag. So a client between its blobs and its
 // manifest is safe, and so is a reader of a version that has just been overwritten; and whoever has a blob open reads on.
 //
@@ -76,7 +80,8 @@
 // each blob, and for each manifest of the repository that it looks at.
 //
 // A client that remembers that a blob is there may find it gone after the grace: the push of its manifest is refused
-// with MANIFEST_BLOB_UNKNOWN, and it pushes the blob again. A blob that a manifest in the registry names is never gone.
+// with MANIFEST_BLOB_UNKNOWN, and it pushes the blob again. A blob that a manifest in the registry names is never gone. So
+// it is also where the clock has jumped: the grace goes by it and may be shorter or longer then, and nothing else does.
 //
 // # A full disk
 //
