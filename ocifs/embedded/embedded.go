@@ -26,12 +26,11 @@
 //	ocidav.secret         signs the state of uploads, so that one begun before a restart can go on after it
 //
 // One process at a time: [Open] refuses a directory that another one has, in one line. Other registries do not know of the
-// lock, and a collection does not see what passes through them: they have the directory before or after, never at the same
-// time. File systems that ignore the
-// case of names are refused too: tags are directories there, and the files A and a must not become one. (Make a
-// case-sensitive volume, or name an external registry.) Every file costs some ten inodes, most of them directories of
-// one 4 KiB block, so a large drive needs a file system that makes inodes as it needs them (XFS, btrfs, ZFS) or was made
-// with many.
+// lock, and a collection does not see what passes through them: they have the directory before or after, never at the
+// same time. File systems that ignore the case of names are refused too: tags are directories there, and the files A and
+// a must not become one. (Make a case-sensitive volume, or name an external registry.) Every file costs some ten inodes,
+// most of them directories of one 4 KiB block, so a large drive needs a file system that makes inodes as it needs them
+// (XFS, btrfs, ZFS) or was made with many.
 //
 // # What survives
 //
@@ -68,9 +67,11 @@
 // Manifests of others are never removed, named or not. Where a tag or manifest cannot be read or understood, its repository
 // is left as it is, and the log tells; what a tag names stays also if the link of its manifest is lost. A directory that
 // should be there and is not (blobs without repositories, a symbolic link to nothing) ends the collection before it removes
-// a blob. Files of others in the tree, and hidden directories, are passed by. What is removed must be unused for [Running].Grace: the modification time of a link is when
-// its blob or manifest was last pushed, mounted, asked for (HEAD), or lost a tag. So a client between its blobs and its
-// manifest is safe, and so is a reader of a version that has just been overwritten; and whoever has a blob open reads on.
+// a blob. Files of others in the tree, and hidden directories, are passed by.
+//
+// What is removed must be unused for [Running].Grace: the modification time of a link is when its blob or manifest was
+// last pushed, mounted, asked for (HEAD), or lost a tag. So a client between its blobs and its manifest is safe, and so is
+// a reader of a version that has just been overwritten; and whoever has a blob open reads on.
 //
 // Repositories are looked at while everybody reads and writes. What is pushed, linked or named meanwhile is noted, by the
 // gate that every change passes between the end of its request's body and its answer (gate.go). Things are removed a few

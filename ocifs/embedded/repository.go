@@ -112,12 +112,14 @@ func digestOfTag(tag string) digest.Digest {
 // revisions divides the manifests: those that stay, and with them all that they name; and candidates.
 func (r *repository) revisions(ctx context.Context) error {
 	b := r.c.batch()
+	unlinked := maps.Clone(r.tagged)
 	err := eachDigest(ctx, filepath.Join(r.dir, "_manifests", "revisions"), func(d digest.Digest, dir string) error {
 		link, err := b.look(dir, "link")
 		if err != nil || link == "" {
 			return err
 		}
 		_, tagged := r.tagged[d]
+		delete(unlinked, d)
 		m, err := r.c.manifest(d)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !tagged: // it cannot be read by anybody
@@ -140,10 +142,8 @@ func (r *repository) revisions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for d := range r.tagged {
-		if _, ok := r.used[d]; !ok {
-			r.unlinked(d)
-		}
+	for d := range unlinked {
+		r.unlinked(d)
 	}
 	// What a manifest names that stays, stays: a member of an index, a version that somebody has signed.
 	for again := true; again; {
