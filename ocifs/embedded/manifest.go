@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -74,4 +76,24 @@ func (m *manifestInfo) collect(v any) (err error) {
 		}
 	}
 	return err
+}
+
+// manifest reads a manifest that has the digest d.
+func (c *collection) manifest(d digest.Digest) (manifestInfo, error) {
+	name := filepath.Join(c.tree.blob(d), "data")
+	fi, err := os.Stat(name)
+	if err != nil {
+		return manifestInfo{}, err
+	}
+	if fi.Size() > 4*maxManifest { // another registry's limit may have been higher
+		return manifestInfo{}, fmt.Errorf("it has %d bytes", fi.Size())
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return manifestInfo{}, err
+	}
+	if d.Algorithm().FromBytes(b) != d {
+		return manifestInfo{}, errors.New("its content does not match its digest")
+	}
+	return parseManifest(b)
 }

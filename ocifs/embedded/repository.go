@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -92,11 +91,6 @@ func (r *repository) tags(ctx context.Context) error {
 		return err
 	}
 	return b.remove(ctx)
-}
-
-func exists(name string) bool {
-	_, err := os.Lstat(name)
-	return err == nil
 }
 
 // digestOfTag gives the digest in a tag like sha256-HEX or sha256-HEX.sig.
@@ -253,48 +247,4 @@ func (r *repository) uploads(ctx context.Context) error {
 		return err
 	}
 	return b.remove(ctx)
-}
-
-// manifest reads a manifest that has the digest d.
-func (c *collection) manifest(d digest.Digest) (manifestInfo, error) {
-	name := filepath.Join(c.tree.blob(d), "data")
-	fi, err := os.Stat(name)
-	if err != nil {
-		return manifestInfo{}, err
-	}
-	if fi.Size() > 4*maxManifest { // another registry's limit may have been higher
-		return manifestInfo{}, fmt.Errorf("it has %d bytes", fi.Size())
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return manifestInfo{}, err
-	}
-	if d.Algorithm().FromBytes(b) != d {
-		return manifestInfo{}, errors.New("its content does not match its digest")
-	}
-	return parseManifest(b)
-}
-
-// lastUse is when the newest file of an upload was written.
-func lastUse(dir string) (t time.Time, bytes int64, err error) {
-	names, err := list(dir)
-	if err != nil {
-		return t, 0, err
-	}
-	for _, name := range append(names, ".") {
-		fi, err := os.Lstat(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return t, 0, err
-		}
-		if fi.ModTime().After(t) {
-			t = fi.ModTime()
-		}
-		if fi.Mode().IsRegular() {
-			bytes += fi.Size()
-		}
-	}
-	return t, bytes, nil
 }
