@@ -137,7 +137,7 @@ func (in *intake) endPart() error {
 	in.stream, in.failed = nil, false
 	switch {
 	case stream == nil:
-	case !ok || in.fs.has(in.repo, part):
+	case !ok || in.fs.has(in.repo, part) && !in.direct(): // a registry in this process may have collected it, and there is no spool
 		stream.giveUp()
 	default:
 		stream.end(part)
