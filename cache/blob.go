@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -68,15 +67,9 @@ func (b *blob) ReadAt(p []byte, offset int64) (n int, err error) {
 		return 0, err
 	}
 	defer b.end()
-	switch {
-	case offset < 0:
-		return 0, fmt.Errorf("read blob %s at %d: %w", b.desc.Digest, offset, fs.ErrInvalid)
-	case offset >= b.desc.Size:
-		return 0, io.EOF
-	}
-	end := error(nil)
-	if rest := b.desc.Size - offset; int64(len(p)) > rest {
-		p, end = p[:rest], io.EOF
+	p, end, err := within(b.desc, p, offset)
+	if err != nil {
+		return 0, err
 	}
 	if file != nil {
 		n, err = file.ReadAt(p, offset)

@@ -38,15 +38,9 @@ func (l *local) ReadAt(p []byte, offset int64) (int, error) {
 	if err := l.ctx.Err(); err != nil {
 		return 0, err
 	}
-	switch {
-	case offset < 0:
-		return 0, fmt.Errorf("read blob %s at %d: %w", l.desc.Digest, offset, fs.ErrInvalid)
-	case offset >= l.desc.Size:
-		return 0, io.EOF
-	}
-	end := error(nil)
-	if rest := l.desc.Size - offset; int64(len(p)) > rest {
-		p, end = p[:rest], io.EOF
+	p, end, err := within(l.desc, p, offset)
+	if err != nil {
+		return 0, err
 	}
 	n, err := l.file.ReadAt(p, offset)
 	switch {
@@ -64,6 +58,19 @@ func (l *local) Seek(offset int64, whence int) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return seek(l.desc, &l.offset, offset, whence)
+}
+
+// within gives the part of p that the blob fills from offset on, and what ReadAt says when it has: io.EOF at the end.
+func within(desc ocispec.Descriptor, p []byte, offset int64) (part []byte, end, err error) {
+	switch rest := desc.Size - offset; {
+	case offset < 0:
+		return nil, nil, fmt.Errorf("read blob %s at %d: %w", desc.Digest, offset, fs.ErrInvalid)
+	case rest <= 0:
+		return nil, nil, io.EOF
+	case int64(len(p)) > rest:
+		return p[:rest], io.EOF, nil
+	}
+	return p, nil, nil
 }
 
 // seek is io.Seeker's on the offset at.

@@ -16,16 +16,15 @@ const (
 
 // listed is what is known of the tags of a repository.
 type listed struct {
-	tags   []string // sorted
-	stamp  uint64   // of FS.tags, when the question began
-	at     time.Time
+	tags   []string  // sorted
+	asked  stamp     // of FS.tags
 	misses int       // since then
 	since  time.Time // of the misses, if there is no list
 }
 
 // keepListed keeps the tags of a repository for questions about single ones; list.go calls it with every answer.
-func (f *FS) keepListed(repo string, tags []string, stamp stamp, at time.Time) {
-	f.listed.put(repo, listed{tags: tags, stamp: stamp.order, at: at}, max(1, len(tags)))
+func (f *FS) keepListed(repo string, tags []string, asked stamp) {
+	f.listed.put(repo, listed{tags: tags, asked: asked}, max(1, len(tags)))
 }
 
 // unlisted says whether a fresh list shows that repo does not have tag. What has changed since, by us or as we were told,
@@ -48,7 +47,7 @@ func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
 		}
 	}
 	_, there := slices.BinarySearch(l.tags, tag)
-	return !there && !f.tags.changedSince(ref, l.stamp)
+	return !there && !f.tags.changedSince(ref, l.asked)
 }
 
 // askListed asks for the list, once for all who want it at the same time.
@@ -66,7 +65,9 @@ func (f *FS) askListed(ctx context.Context, repo string) listed {
 	return l
 }
 
-func (f *FS) isFresh(l listed) bool { return !l.at.IsZero() && time.Since(l.at) < f.tags.freshness }
+func (f *FS) isFresh(l listed) bool {
+	return !l.asked.at.IsZero() && time.Since(l.asked.at) < f.tags.freshness
+}
 
 // worthList counts a question about an absent name, and says whether the list is cheaper than more of them.
 func (f *FS) worthList(repo string, l listed) bool {

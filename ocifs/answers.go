@@ -91,12 +91,12 @@ func (a *answers[V]) learn(ref reference, v V, asked stamp, weight int) {
 	}
 }
 
-// changedSince says whether the answer has changed since a question that began with stamp, or may have.
-func (a *answers[V]) changedSince(ref reference, stamp uint64) bool {
+// changedSince says whether the answer has changed since a question that began with asked, or may have.
+func (a *answers[V]) changedSince(ref reference, asked stamp) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s, _ := a.said.get(ref)
-	return stamp <= a.floor || stamp <= s.changed
+	return asked.order <= a.floor || asked.order <= s.changed
 }
 
 // set keeps what we have just changed ourselves.

@@ -89,27 +89,27 @@ func (b *bundles) write(repo string, members iter.Seq[bundled]) (err error) {
 // members gives the members of the bundle of repo, as far as they can be read.
 func (b *bundles) members(repo string) iter.Seq[bundled] {
 	return func(yield func(bundled) bool) {
-		_ = b.read(repo, func(m bundled) error {
-			if !yield(m) {
-				return errEnough
-			}
-			return nil
-		})
+		_ = b.read(repo, untilEnough(yield))
 	}
 }
 
 var errEnough = errors.New("enough")
 
+// untilEnough gives members to yield until it wants no more.
+func untilEnough(yield func(bundled) bool) func(bundled) error {
+	return func(m bundled) error {
+		if !yield(m) {
+			return errEnough
+		}
+		return nil
+	}
+}
+
 // keep makes a bundle that comes from somewhere else the one of repo, if it is good.
 func (b *bundles) keep(repo string, r io.Reader) error {
 	var bad error
 	err := b.write(repo, func(yield func(bundled) bool) {
-		bad = readBundle(r, repo, func(m bundled) error {
-			if !yield(m) {
-				return errEnough
-			}
-			return nil
-		})
+		bad = readBundle(r, repo, untilEnough(yield))
 	})
 	if bad != nil {
 		b.drop(repo)

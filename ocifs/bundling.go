@@ -182,18 +182,18 @@ func (f *FS) pushIndex(ctx context.Context, repo string) error {
 }
 
 // recall learns what the last process knew of tags in repo, or the last machine, where so many are unknown that asking
-// for each would take long. What it does not find out is asked for by the caller.
-func (f *FS) recall(ctx context.Context, repo string, tags []string) {
-	if f.bundles == nil || f.unknown(repo, tags) < bundleFrom {
-		return
+// for each would take long. What it does not find out is asked for by the caller. False: it had nothing to look at.
+func (f *FS) recall(ctx context.Context, repo string, tags []string) bool {
+	if f.bundles == nil {
+		return false
 	}
 	leave, err := f.recalls.join(ctx, repo)
 	if err != nil {
-		return
+		return false
 	}
 	defer leave()
-	if f.unknown(repo, tags) < bundleFrom { // another has done it
-		return
+	if _, unknown := f.age(repo, tags); unknown < bundleFrom { // or another has just done it
+		return true
 	}
 	learn := func(m bundled) error {
 		if _, listed := slices.BinarySearch(tags, m.tag); listed {
@@ -207,8 +207,9 @@ func (f *FS) recall(ctx context.Context, repo string, tags []string) {
 	if err := f.bundles.read(repo, learn); err != nil {
 		f.log.Debug("what was known of a directory is lost", "repository", repo, "error", err)
 	}
-	if _, there := slices.BinarySearch(tags, indexTag); !there || f.unknown(repo, tags) < indexFrom {
-		return
+	_, there := slices.BinarySearch(tags, indexTag)
+	if _, unknown := f.age(repo, tags); !there || unknown < indexFrom {
+		return true
 	}
 	err = f.fetchIndex(ctx, repo)
 	if err == nil {
@@ -217,15 +218,7 @@ func (f *FS) recall(ctx context.Context, repo string, tags []string) {
 	if err != nil && ctx.Err() == nil {
 		f.log.Debug("a directory index is of no use", "repository", repo, "error", err)
 	}
-}
-
-func (f *FS) unknown(repo string, tags []string) (n int) {
-	for _, tag := range tags {
-		if _, known, _ := f.tags.get(reference{repo, tag}); !known {
-			n++
-		}
-	}
-	return n
+	return true
 }
 
 // fetchIndex makes the directory index of repo the bundle on the local disk.

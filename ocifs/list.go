@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 )
 
 // ReadDir describes all members of name, sorted: all of them or an error.
@@ -129,14 +128,14 @@ func (f *FS) listTags(ctx context.Context, repo string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	stamp, tagStamp, at := f.lists.ask(), f.tags.ask(), time.Now()
+	asked, tagsAsked := f.lists.ask(), f.tags.ask()
 	tags, err := r.listTags(ctx)
 	if err != nil {
 		return nil, failure(err, "list tags of %s", repo)
 	}
 	slices.Sort(tags)
 	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
-	f.lists.learn(ref, tags, stamp, max(1, len(tags)))
-	f.keepListed(repo, tags, tagStamp, at)
+	f.lists.learn(ref, tags, asked, max(1, len(tags)))
+	f.keepListed(repo, tags, tagsAsked)
 	return tags, nil
 }

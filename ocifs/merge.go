@@ -66,17 +66,21 @@ func (m *merge) copy(ctx context.Context, i *info, repo, tag, name string) (*inf
 	return copied, err
 }
 
+// both lists src and dst, as the survey has read them, and gives the repository of dst.
+func (m *merge) both(ctx context.Context, src, dst string) (l, there listing, repo string, err error) {
+	if l, err = m.list(ctx, m.walk.hands, src, m.tag); err != nil {
+		return l, there, "", err
+	}
+	if there, err = m.list(ctx, m.walk.hands, dst, m.tag); err != nil {
+		return l, there, "", err
+	}
+	repo, err = m.layout.repository(dst)
+	return l, there, repo, err
+}
+
 // members brings the members of src to the directory dst.
 func (m *merge) members(ctx context.Context, src, dst string) error {
-	l, err := m.list(ctx, m.walk.hands, src, m.tag)
-	if err != nil {
-		return err
-	}
-	there, err := m.list(ctx, m.walk.hands, dst, m.tag)
-	if err != nil {
-		return err
-	}
-	repo, err := m.layout.repository(dst)
+	l, there, repo, err := m.both(ctx, src, dst)
 	if err != nil {
 		return err
 	}
@@ -115,15 +119,7 @@ func (m *merge) members(ctx context.Context, src, dst string) error {
 
 // prune takes away from the directory dst what the directory src does not have.
 func (m *merge) prune(ctx context.Context, src, dst string) error {
-	l, err := m.list(ctx, m.walk.hands, src, m.tag)
-	if err != nil {
-		return err
-	}
-	there, err := m.list(ctx, m.walk.hands, dst, m.tag)
-	if err != nil {
-		return err
-	}
-	repo, err := m.layout.repository(dst)
+	l, there, repo, err := m.both(ctx, src, dst)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package ocifs
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,16 +40,9 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 	if err != nil {
 		return nil, nil, err
 	}
-	f.recall(ctx, repo, tags)
-	var stale []string
-	unknown := 0
-	for _, tag := range tags {
-		switch t, known, fresh := f.tags.get(reference{repo, tag}); {
-		case !known:
-			unknown++
-		case !fresh && t.digest != "":
-			stale = append(stale, tag)
-		}
+	stale, unknown := f.age(repo, tags)
+	if unknown >= bundleFrom && f.recall(ctx, repo, tags) {
+		stale, unknown = f.age(repo, tags)
 	}
 	learnt := func() {
 		if unknown >= bundleFrom {
@@ -63,9 +54,7 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 	}
 	ask = func(ctx context.Context, repo, tag string) (*info, error) {
 		if t, _, known := f.tags.last(reference{repo, tag}); known && t.digest != "" {
-			if i, err := f.manifest(ctx, repo, tag, t); !errors.Is(err, errAbsent) {
-				return i, err
-			}
+			return f.answered(ctx, repo, tag, t)
 		}
 		return f.tag(ctx, repo, tag)
 	}
@@ -73,6 +62,19 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 		learnt()
 		f.revalidate(repo, stale)
 	}, nil
+}
+
+// age says which tags are known by an answer that is not fresh any more, and how many are not known.
+func (f *FS) age(repo string, tags []string) (stale []string, unknown int) {
+	for _, tag := range tags {
+		switch t, known, fresh := f.tags.get(reference{repo, tag}); {
+		case !known:
+			unknown++
+		case !fresh && t.digest != "":
+			stale = append(stale, tag)
+		}
+	}
+	return stale, unknown
 }
 
 // revalidate asks for the tags of repo again, behind the caller. Tags of a repository that is waiting already replace
@@ -126,7 +128,7 @@ func (f *FS) revalidateRepository(ctx context.Context, repo string, tags []strin
 		_, at, _ := f.tags.last(reference{repo, tag})
 		questions = append(questions, question{tag, at})
 	}
-	slices.SortStableFunc(questions, func(a, b question) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
+	slices.SortStableFunc(questions, func(a, b question) int { return a.at.Compare(b.at) })
 	pace := time.NewTicker(revalidatePause)
 	defer pace.Stop()
 	var changed atomic.Bool

@@ -83,6 +83,16 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// open opens a file or directory for reading.
+func (d *driver) open(ctx context.Context, sub string) (*os.File, error) {
+	name, err := d.name(sub)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	return f, failure(ctx, sub, err)
+}
+
 func (d *driver) Name() string { return driverName }
 
 func (d *driver) GetContent(ctx context.Context, sub string) ([]byte, error) {
@@ -122,13 +132,9 @@ func (d *driver) PutContent(ctx context.Context, sub string, content []byte) err
 }
 
 func (d *driver) Reader(ctx context.Context, sub string, offset int64) (io.ReadCloser, error) {
-	name, err := d.name(sub)
+	f, err := d.open(ctx, sub)
 	if err != nil {
 		return nil, err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, failure(ctx, sub, err)
 	}
 	if _, err := f.Seek(offset, io.SeekStart); err != nil {
 		f.Close()
@@ -181,13 +187,9 @@ func (d *driver) List(ctx context.Context, sub string) ([]string, error) {
 	if upload, ok := hashStateOf(sub); ok {
 		return d.states.list(upload), nil
 	}
-	name, err := d.name(sub)
+	f, err := d.open(ctx, sub)
 	if err != nil {
 		return nil, err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, failure(ctx, sub, err)
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)

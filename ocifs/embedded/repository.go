@@ -127,10 +127,7 @@ func (r *repository) revisions(ctx context.Context) error {
 			r.doomed[d] = candidate{link, m.names}
 			return nil
 		}
-		r.used[d] = struct{}{}
-		for _, name := range m.names {
-			r.used[name] = struct{}{}
-		}
+		r.use(d, m.names)
 		return nil
 	})
 	if err != nil {
@@ -159,19 +156,21 @@ func (r *repository) unlinked(d digest.Digest) {
 	if err != nil {
 		r.doubt("manifest "+d.String()+", which a tag names", err)
 	}
-	r.used[d] = struct{}{}
-	for _, name := range m.names {
-		r.used[name] = struct{}{}
-	}
+	r.use(d, m.names)
 }
 
 // keep takes a candidate back.
 func (r *repository) keep(d digest.Digest) {
+	r.use(d, r.doomed[d].names)
+	delete(r.doomed, d)
+}
+
+// use keeps a manifest and what it names.
+func (r *repository) use(d digest.Digest, names []digest.Digest) {
 	r.used[d] = struct{}{}
-	for _, name := range r.doomed[d].names {
+	for _, name := range names {
 		r.used[name] = struct{}{}
 	}
-	delete(r.doomed, d)
 }
 
 func (r *repository) sweepRevisions(ctx context.Context) error {

@@ -121,11 +121,7 @@ func (p *probe) single(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status == http.StatusCreated {
-		p.found("uploads: one POST", Told, "yes")
-	} else {
-		p.found("uploads: one POST", Told, "no: %s", a)
-	}
+	p.tell("uploads: one POST", a)
 	return nil
 }
 
@@ -135,12 +131,17 @@ func (p *probe) empty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.status == http.StatusCreated {
-		p.found("uploads: blobs of no bytes", Told, "yes")
-	} else {
-		p.found("uploads: blobs of no bytes", Told, "no: %s", a)
-	}
+	p.tell("uploads: blobs of no bytes", a)
 	return nil
+}
+
+// tell says whether an upload was taken that a drive does not need.
+func (p *probe) tell(question string, a answer) {
+	if a.status == http.StatusCreated {
+		p.found(question, Told, "yes")
+	} else {
+		p.found(question, Told, "no: %s", a)
+	}
 }
 
 // mount makes a blob known in another repository: COPY and MOVE without bytes.
