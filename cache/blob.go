@@ -12,8 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// blob is an open blob that is not small and no local source's. It reads a file that can be trusted, or the blocks of a content, or goes to
-// the registry by itself.
+// blob is an open blob that is not small and no local source's. It reads a file that can be trusted, or the blocks of a
+// content, or goes to the registry by itself.
 type blob struct {
 	ctx     context.Context
 	cache   *Cache

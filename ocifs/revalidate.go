@@ -26,8 +26,9 @@ type revalidation struct {
 	running bool
 }
 
-// familiar says how to ask for the tags of dir in a listing, and what to do when it is whole. So many questions as can be asked
-// at once are asked, so that a small directory is always as the registry has it; more are not, where an answer is known.
+// familiar says how to ask for the tags of dir in a listing, and what to do when it is whole. So many questions as can be
+// asked at once are asked, so that a small directory is always as the registry has it; more are not, where an answer is
+// known.
 func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func(), err error) {
 	if f.told || f.tags.freshness <= 0 {
 		return f.tag, func() {}, nil
