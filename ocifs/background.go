@@ -37,10 +37,11 @@ func (b *background) end() {
 	b.running.Wait()
 }
 
-// Close ends what goes on behind the answers. Until ctx ends it waits for the places of removed directories to be cleared,
-// and writes what the next process and others should know of directories; what is left then are orphans, as after a
+// Close ends what goes on behind the answers. Until ctx ends it waits for tombstones to go and for the places of removed
+// directories to be cleared, and writes what the next process and others should know of directories; what is left then are orphans, as after a
 // crash. The tree can be used on: RemoveAll then waits by itself.
 func (f *FS) Close(ctx context.Context) error {
+	f.tombstones.close(ctx)
 	f.background.end()
 	err := f.clearings.close(ctx)
 	f.bundleAll(ctx)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ocidav/davfs"
@@ -56,7 +57,7 @@ func TestBudgets(t *testing.T) {
 		f.budget("ReadDir warm", 0)
 		_, err = tree.Stat(ctx, "/d/50")
 		f.must(err)
-		f.budget("Stat of a listed file: whether there is a directory too", 1)
+		f.budget("Stat of a listed file", 0)
 		f.must(tree.PatchProps(ctx, "/d/1", davfs.PropPatch{Set: property("p")}))
 		f.budget("PatchProps: the name, its blob, the manifest", 2+2+1)
 		f.names(tree, "/d")
@@ -68,7 +69,7 @@ func TestBudgets(t *testing.T) {
 		if gets := f.Count("GET manifest"); gets > 1 {
 			f.Errorf("%d manifests are fetched again, want one: whether /d is a file by now", gets)
 		}
-		f.budget("ReadDir of members that are known", 2+1+n)
+		f.budget("ReadDir of members that are known: the name, the list", 1+1)
 
 		tree = f.tree()
 		f.must(put(ctx, tree, "/d/new", "new content"))
@@ -163,6 +164,7 @@ func TestRemovalLadder(t *testing.T) {
 				for i, want := range [][]string{c.first, c.second} {
 					f.ResetCounts()
 					f.must(tree.RemoveAll(ctx, []string{"/a", "/b"}[i], nil))
+					synctest.Wait() // for what goes on behind
 					var got []string
 					for _, r := range f.Requests() {
 						method, path, _ := strings.Cut(r, " ")
@@ -222,6 +224,38 @@ func TestOneReadsTheOther(t *testing.T) {
 		modern.must(put(f.Context(), modern.tree(), "/d/modern", "x"))
 		if got, want := len(modern.snapshot(modern.tree(), "/")), len(f.snapshot(f.tree(), "/"))+1; got != want {
 			f.Errorf("%d names are read, want %d", got, want)
+		}
+	})
+}
+
+// TestCopyRoundTrips: how many answers COPY and MOVE wait for one after the other, where each takes a second.
+func TestCopyRoundTrips(t *testing.T) {
+	defects := registrytest.Defects{NoTagDelete: http.StatusBadRequest, Latency: time.Second}
+	inBubble(t, defects, func(f *fake) {
+		ctx, tree := f.Context(), f.tree()
+		for _, dir := range []string{"/d", "/e"} {
+			f.must(tree.Mkdir(ctx, dir, nil))
+			f.must(put(ctx, tree, dir+"/first", "of "+dir))
+		}
+		f.must(put(ctx, tree, "/d/f", large))
+		f.must(copyTo(ctx, tree, "/d/first", "/e/mounts")) // they work here
+		f.must(tree.RemoveAll(ctx, "/e/mounts", nil))      // and tags are deleted by tombstones
+		synctest.Wait()
+		for _, c := range []struct {
+			what   string
+			do     func() error
+			rounds time.Duration
+		}{
+			{"Copy in one repository", func() error { return copyTo(ctx, tree, "/d/f", "/d/copy") }, 2},
+			{"Copy", func() error { return copyTo(ctx, tree, "/d/f", "/e/copy") }, 2},
+			{"Rename", func() error { return tree.Rename(ctx, "/e/copy", "/e/moved", nil) }, 3},
+			{"RemoveAll", func() error { return tree.RemoveAll(ctx, "/e/moved", nil) }, 1},
+		} {
+			start := time.Now()
+			f.must(c.do())
+			if got := time.Since(start).Round(time.Second); got != c.rounds*time.Second {
+				f.Errorf("%s takes %v, want %d round trips", c.what, got, c.rounds)
+			}
 		}
 	})
 }

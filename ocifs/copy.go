@@ -73,6 +73,7 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 // a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.go.
 // move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
+	defer f.mountAhead(ctx, from, to)()
 	source, target, err := f.lookBoth(ctx, from, to)
 	if err != nil {
 		return source, nil, err
@@ -123,6 +124,29 @@ func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state
 		return source, target, errForeign(to.name)
 	}
 	return source, target, nil
+}
+
+// mountAhead mounts what the file from held when it was last looked at while it is looked at again, which saves a round
+// trip: a blob more in a repository means nothing. Only where mounts were seen to work, or it would cost one. The function
+// that it gives ends it.
+func (f *FS) mountAhead(ctx context.Context, from, to place) (end func()) {
+	t, known, _ := f.tags.get(reference{from.repo, from.file})
+	if !known || t.digest == "" || from.repo == to.repo || !f.mounts.Load() {
+		return func() {}
+	}
+	a, known := f.artifacts.get(artifactKey{t.digest, from.file})
+	if !known || a.kind == kindTombstone || a.kind == kindForeign || f.wasThere(from.repo, from.marker) {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, desc := range a.layers[:min(len(a.layers), f.parallel)] {
+		wg.Go(func() { _ = f.mountBlob(ctx, to.repo, from.repo, desc) }) // what goes wrong will go wrong again
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // copyFile copies one artifact, a file or a marker, to a tag under a name: a mount for each blob that repo does not hold,

@@ -110,6 +110,7 @@ type FS struct {
 
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
+	asking       flights[reference]             // and who asks about them
 	lists        *answers[[]string]             // and about repositories
 	listed       *recent[string, listed]        // the same, for questions about single tags
 	listing      flights[string]                // and who asks for them
@@ -117,10 +118,13 @@ type FS struct {
 	repositories *recent[string, repository]    // clients
 	present      *recent[presence, struct{}]    // blobs known to be in a repository
 	pushes       flights[presence]              // and those on their way there
+	mounting     flights[presence]              // or by reference
+	mounts       atomic.Bool                    // the last mount was one
 	rung         atomic.Int32                   // of the removal ladder that works here
 	deletes      atomic.Bool                    // a tag was seen to go by its deletion
 	compatible   atomic.Bool                    // the registry only takes the compatible form
 	clearings    clearings                      // places of removed directories, behind the answers
+	tombstones   tombstones                     // and what is left of removed files
 }
 
 // artifactKey: a manifest reads differently under different tags, since its name must fit.
@@ -183,6 +187,7 @@ func New(o Options) (*FS, error) {
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
+	f.tombstones.slots = make(chan struct{}, tombstonesAtOnce)
 	f.clearings.hands = make(hands, max(1, f.parallel/2)) // who waits for an answer goes first
 	return f, nil
 }
@@ -206,27 +211,34 @@ type flights[K comparable] struct {
 // join waits while another is busy with key, then gives the function that ends one's own turn.
 func (f *flights[K]) join(ctx context.Context, key K) (leave func(), err error) {
 	for {
-		f.mu.Lock()
-		busy, ok := f.in[key]
-		if !ok {
-			if f.in == nil {
-				f.in = map[K]chan struct{}{}
-			}
-			mine := make(chan struct{})
-			f.in[key] = mine
-			f.mu.Unlock()
-			return func() {
-				f.mu.Lock()
-				delete(f.in, key)
-				f.mu.Unlock()
-				close(mine)
-			}, nil
+		leave, busy := f.take(key)
+		if busy == nil {
+			return leave, nil
 		}
-		f.mu.Unlock()
 		select {
 		case <-busy:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// take gives the function that ends one's turn, or what is closed when the other who is busy with key has ended his.
+func (f *flights[K]) take(key K) (leave func(), busy <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if busy, ok := f.in[key]; ok {
+		return nil, busy
+	}
+	if f.in == nil {
+		f.in = map[K]chan struct{}{}
+	}
+	mine := make(chan struct{})
+	f.in[key] = mine
+	return func() {
+		f.mu.Lock()
+		delete(f.in, key)
+		f.mu.Unlock()
+		close(mine)
+	}, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Rungs of the removal ladder: what a registry may let us do to make a tag read as absent. The first that works is
@@ -16,10 +18,19 @@ const (
 	rungTombstone           // a tombstone that stays
 )
 
-// removeTag makes a tag of ours read as absent. The manifest under it is never deleted by its digest, and blobs never:
+// removeTag makes a tag of ours read as absent, and takes it away if the registry lets us.
+func (f *FS) removeTag(ctx context.Context, repo, tag string) error {
+	tombstone, err := f.hideTag(ctx, repo, tag)
+	if err == nil && tombstone != "" {
+		f.deleteTombstone(ctx, reference{repo, tag}, tombstone)
+	}
+	return err
+}
+
+// hideTag makes a tag of ours read as absent. The manifest under it is never deleted by its digest, and blobs never:
 // somebody's tag may share them. A tombstone is a manifest that nobody shares, so deleting it takes away its own tag
-// only.
-func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
+// only; its digest is given where that is to be tried.
+func (f *FS) hideTag(ctx context.Context, repo, tag string) (tombstone digest.Digest, err error) {
 	ref := reference{repo, tag}
 	defer func() {
 		f.tags.forget(ref)
@@ -31,41 +42,30 @@ func (f *FS) removeTag(ctx context.Context, repo, tag string) (err error) {
 	}()
 	r, err := f.repository(repo)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if f.rung.Load() == rungDeleteTag {
 		err := r.deleteManifest(ctx, tag)
 		if unheard(err) && f.gone(ctx, r, tag) {
-			return nil
+			return "", nil
 		}
 		if err == nil || errors.Is(err, errAbsent) {
 			if f.deletes.Load() || !f.stays(ctx, r, tag) {
-				return nil
+				return "", nil
 			}
 		} else if !refusesMethod(err) {
-			return failure(err, "delete tag %s of %s", tag, repo)
+			return "", failure(err, "delete tag %s of %s", tag, repo)
 		}
 		f.rung.CompareAndSwap(rungDeleteTag, rungDeleteDigest)
 	}
-	tombstone := &artifact{kind: kindTombstone, modTime: time.Now()}
-	if _, err := f.commit(ctx, repo, tag, tombstone, nothing); err != nil {
-		return fmt.Errorf("remove tag %s of %s: %w", tag, repo, err)
+	if _, err := f.commit(ctx, repo, tag, &artifact{kind: kindTombstone, modTime: time.Now()}, nothing); err != nil {
+		return "", fmt.Errorf("remove tag %s of %s: %w", tag, repo, err)
 	}
 	if f.rung.Load() != rungDeleteDigest {
-		return nil
+		return "", nil
 	}
 	t, _, _ := f.tags.get(ref)
-	if t.digest == "" { // forgotten meanwhile: then the tombstone does
-		return nil
-	}
-	if err := r.deleteManifest(ctx, t.digest.String()); err != nil && !errors.Is(err, errAbsent) {
-		// It reads as absent already. That some registries refuse this to some users is no reason to fail.
-		f.log.Debug("tombstone stays", "repository", repo, "tag", tag, "error", err)
-		if refusesMethod(err) || status(err) == http.StatusForbidden {
-			f.rung.CompareAndSwap(rungDeleteDigest, rungTombstone)
-		}
-	}
-	return nil
+	return t.digest, nil // if that is forgotten meanwhile, the tombstone does
 }
 
 // unheard says whether a request may have had its effect although it failed: its answer was lost.

@@ -61,7 +61,8 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	return s, nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
-// asker answers what stands under a tag; nil for nothing. It is f.tag, for which nil stands too, or f.askTag.
+// asker answers what stands under a tag; nil for nothing. It is f.tag or f.askTag; no asker at all is f.tag where only
+// what is shown counts.
 type asker func(ctx context.Context, repo, tag string) (*info, error)
 
 // look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name
@@ -78,10 +79,11 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	}
 	answers := make([]*info, len(questions))
 	failures := make([]error, len(questions))
-	var open []int // a name that is read often costs no goroutines
+	hidden := ask == nil && f.wasThere(p.repo, p.marker) // what a directory hides is asked for only if that is gone
+	var open []int                                       // a name that is read often costs no goroutines
 	for i, q := range questions {
-		known := false
-		if i >= 2 || ask == nil {
+		known := hidden && i == 0
+		if !known && (i >= 2 || ask == nil) {
 			answers[i], known = f.atHand(q.repo, q.tag)
 		}
 		if !known {
@@ -97,6 +99,9 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 			answers[i], failures[i] = ask(ctx, questions[i].repo, questions[i].tag)
 			return nil
 		})
+	}
+	if hidden && answers[1] == nil && failures[1] == nil {
+		answers[0], failures[0] = f.tag(ctx, p.repo, p.file)
 	}
 	if err := ctx.Err(); err != nil {
 		return state{}, failure(err, "look up %s", p.name)
@@ -138,15 +143,35 @@ func (f *FS) atHand(repo, tag string) (i *info, known bool) {
 	return a.info(repo), true
 }
 
-// tag says what stands under a tag, nil for nothing, from a fresh answer if there is one.
+// wasThere says whether the last answer about a tag, however old, was that it is there.
+func (f *FS) wasThere(repo, tag string) bool {
+	t, known, _ := f.tags.get(reference{repo, tag})
+	return known && t.digest != ""
+}
+
+// tag says what stands under a tag, nil for nothing, from a fresh answer if there is one, or if somebody is just asking.
 func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
-	if t, known, fresh := f.tags.get(reference{repo, tag}); known && fresh {
+	ref := reference{repo, tag}
+	if t, known, fresh := f.tags.get(ref); known && fresh {
 		return f.answered(ctx, repo, tag, t)
 	}
-	if f.unlisted(ctx, repo, tag) {
-		return nil, nil
+	leave, busy := f.asking.take(ref)
+	if busy == nil {
+		defer leave()
+		if f.unlisted(ctx, repo, tag) {
+			return nil, nil
+		}
+		return f.askTag(ctx, repo, tag)
 	}
-	return f.askTag(ctx, repo, tag)
+	select {
+	case <-busy:
+	case <-ctx.Done():
+		return nil, failure(ctx.Err(), "ask for tag %s in %s", tag, repo)
+	}
+	if t, known, fresh := f.tags.get(ref); known && fresh {
+		return f.answered(ctx, repo, tag, t)
+	}
+	return f.askTag(ctx, repo, tag) // what has failed for the other; all who have waited ask at once
 }
 
 // requestBegan is the key of davfs.RequestBegan.

@@ -81,7 +81,13 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	if repo == from {
 		return nil
 	}
-	if _, ok := f.present.get(presence{repo, desc.Digest}); ok {
+	key := presence{repo, desc.Digest}
+	leave, err := f.mounting.join(ctx, key)
+	if err != nil {
+		return failure(err, "mount blob %s from %s to %s", desc.Digest, from, repo)
+	}
+	defer leave()
+	if _, ok := f.present.get(key); ok {
 		return nil
 	}
 	r, err := f.repository(repo)
@@ -92,9 +98,14 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	if desc.Digest == emptyBlob.Digest { // from may hold nothing of ours
 		source = bytesOpener(emptyBlob.Data)
 	}
-	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) { return newBody(source) })
+	mounted := true
+	err = r.Mount(r.scope(ctx), desc, from, func() (io.ReadCloser, error) {
+		mounted = false
+		return newBody(source)
+	})
 	if err == nil {
-		f.present.put(presence{repo, desc.Digest}, struct{}{}, 1)
+		f.mounts.Store(mounted)
+		f.present.put(key, struct{}{}, 1)
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -111,6 +122,10 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 		return nil, err
 	}
 	if err := f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)); err != nil {
+		return nil, err
+	}
+	ref := reference{repo, tag}
+	if err := f.tombstones.wait(ctx, ref); err != nil {
 		return nil, err
 	}
 	compatible := f.compatible.Load()
@@ -158,7 +173,6 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 			desc, data, err = d, compatibleData, nil
 		}
 	}
-	ref := reference{repo, tag}
 	if err != nil {
 		f.tags.forget(ref) // it may have arrived
 		f.lists.forget(reference{repo: repo})

@@ -62,14 +62,14 @@ func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
 // remove takes away what s says is at p. The caller holds the lock of p.
 func (f *FS) remove(ctx context.Context, p place, s state) error {
 	if s.file != nil { // under a directory, first: it must not come to light when the marker goes
-		if err := f.removeTag(ctx, p.repo, p.file); err != nil {
+		if err := f.removeTagBehind(ctx, p.repo, p.file); err != nil {
 			return err
 		}
 	}
 	if s.dir == nil {
 		return nil
 	}
-	if err := f.removeTag(ctx, p.repo, p.marker); err != nil {
+	if err := f.removeTagBehind(ctx, p.repo, p.marker); err != nil {
 		return err
 	}
 	f.clearBehind(ctx, p)
