@@ -85,7 +85,7 @@ func TestBudgets(t *testing.T) {
 		f.must(put(ctx, tree, "/d/new4", large))
 		f.budget("Put large: whether it is there first", 2+1+2+1)
 		f.must(tree.Mkdir(ctx, "/d/sub", nil))
-		f.budget("Mkdir: the name, what is left there, the marker", 2+1+1)
+		f.budget("Mkdir: the name, from a list and then anew, what is left there, the marker", 2+1+1+1)
 		f.must(tree.RemoveAll(ctx, "/d/new3", nil))
 		f.budget("RemoveAll, the first: whether the tag is gone", 1+1)
 		f.must(tree.RemoveAll(ctx, "/d/new4", nil))

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -40,6 +41,10 @@ func (f *FS) Rename(ctx context.Context, oldName, newName string, check func(fs.
 	}
 	s, _, err := f.copyOver(ctx, from, to, check, true)
 	if err != nil {
+		return err
+	}
+	// A large directory takes its time, and what is not reachable any more by then is no reason to remove anything.
+	if err := f.beside(ctx, to, time.Now().Add(-requestIsNow), nothing); err != nil {
 		return err
 	}
 	return f.remove(ctx, from, s)
@@ -106,11 +111,16 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 }
 
 // lookBoth looks at the source and at the target at once, as the registry knows them now. There is something at the
-// source, and the target is free or ours.
+// source, and the target is reachable, and free or ours.
 func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state, err error) {
 	var missing error
 	var wg sync.WaitGroup
-	wg.Go(func() { target, missing = f.look(ctx, to, f.tagNow) })
+	wg.Go(func() {
+		missing = f.beside(ctx, to, time.Now(), func() (err error) {
+			target, err = f.look(ctx, to, f.tagNow)
+			return err
+		})
+	})
 	source, err = f.look(ctx, from, f.tagNow)
 	wg.Wait()
 	switch {

@@ -114,6 +114,7 @@ type FS struct {
 	lists        *answers[[]string]             // and about repositories
 	listed       *recent[string, listed]        // the same, for questions about single tags
 	listing      flights[string]                // and who asks for them
+	questions    questions                      // about tags, that several want an answer to
 	artifacts    *recent[artifactKey, artifact] // manifests by digest
 	repositories *recent[string, repository]    // clients
 	present      *recent[presence, struct{}]    // blobs known to be in a repository

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 )
 
@@ -26,26 +27,52 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 		return failure(err, "wait to make %s", name)
 	}
 	defer unlock()
-	s, err := f.look(ctx, p, f.tag)
-	switch {
-	case err != nil:
-		return err
-	case s.foreign:
-		return errForeign(name)
-	case s.shown() != nil:
-		return fmt.Errorf("%s: %w", name, fs.ErrExist)
-	}
-	if err := s.agree(check); err != nil {
+	began := time.Now()
+	if err := f.mayMake(ctx, p, check, f.tag); err != nil {
 		return err
 	}
 	if err := f.clearings.join(ctx, repo); err != nil {
 		return err
 	}
-	if err := f.clear(ctx, newWalk(f.hands()), p); err != nil {
+	began = asOf(began)
+	err = f.beside(ctx, p, began, func() error { return f.clearFor(ctx, p, check, began) })
+	if err != nil {
 		return err
 	}
 	now := time.Now()
 	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
+	return err
+}
+
+// mayMake looks whether p can become a directory.
+func (f *FS) mayMake(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) error {
+	s, err := f.look(ctx, p, ask)
+	switch {
+	case err != nil:
+		return err
+	case s.foreign:
+		return errForeign(p.name)
+	case s.shown() != nil:
+		return fmt.Errorf("%s: %w", p.name, fs.ErrExist)
+	}
+	return s.agree(check)
+}
+
+// clearFor clears the place p for a directory, and looks meanwhile whether there is still nothing, as the registry has
+// known it since began: the marker would hide a file that another server has made. What is cleared were orphans even then.
+func (f *FS) clearFor(ctx context.Context, p place, check func(fs.FileInfo) error, began time.Time) error {
+	var taken error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		taken = f.mayMake(ctx, p, check, func(ctx context.Context, repo, tag string) (*info, error) {
+			return f.tagSince(ctx, repo, tag, began)
+		})
+	})
+	err := f.clear(ctx, newWalk(f.hands()), p)
+	wg.Wait()
+	if taken != nil {
+		return taken
+	}
 	return err
 }
 

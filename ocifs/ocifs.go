@@ -133,7 +133,14 @@
 // somebody else. What is refused for good fails at once: denied, over quota, immutable, too large. When the answer to a
 // manifest is lost the tag is asked for, and tells by its digest, which no other write shares, whether it stands. retry.go, push.go
 //
-// A Put asks about its name before the content and at the commit, and by a fresh answer where no condition hangs on it.
+// A Put asks about its name before the content and at the commit, and by a fresh answer where no condition hangs on it. So
+// with several servers the last one wins, whole; and where one writes a file while another makes a directory of that very
+// name, within Options.Freshness, the directory is shown and the file under it is not.
+//
+// Whether the directory is still there into which something is written, copied or moved is not left to a fresh answer: it
+// is asked for beside the upload, once in a round trip for all who want to know at the same time, and 409 or 404 is the end of
+// what would be acknowledged and never seen. reachable.go
+//
 // Names that are not there are the most of what is asked when many files are written, so after a few of them in one
 // repository its list of tags answers for all, no longer than Options.Freshness. absent.go
 package ocifs

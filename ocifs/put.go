@@ -30,6 +30,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	// What will be refused is refused before the content is read.
 	if _, err := f.mayPut(ctx, p, o.Check, f.tag); err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	defer func() { f.release(ctx, s, err == nil) }()
 	ctx = f.writing(ctx)
 	push := func() error { return f.pushParts(ctx, p.repo, s) }
-	if err := push(); err != nil {
+	if err := f.beside(ctx, p, asOf(began), push); err != nil {
 		return nil, err
 	}
 
