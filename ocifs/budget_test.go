@@ -228,9 +228,10 @@ func TestOneReadsTheOther(t *testing.T) {
 	})
 }
 
-// TestCopyRoundTrips: how many answers COPY and MOVE wait for one after the other, where each takes a second.
+// TestCopyRoundTrips: how many answers COPY and MOVE wait for one after the other.
 func TestCopyRoundTrips(t *testing.T) {
-	defects := registrytest.Defects{NoTagDelete: http.StatusBadRequest, Latency: time.Second}
+	const round = 100 * time.Millisecond
+	defects := registrytest.Defects{NoTagDelete: http.StatusBadRequest, Latency: round}
 	inBubble(t, defects, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		for _, dir := range []string{"/d", "/e"} {
@@ -244,7 +245,7 @@ func TestCopyRoundTrips(t *testing.T) {
 		for _, c := range []struct {
 			what   string
 			do     func() error
-			rounds time.Duration
+			rounds time.Duration // round trips
 		}{
 			{"Copy in one repository", func() error { return copyTo(ctx, tree, "/d/f", "/d/copy") }, 2},
 			{"Copy", func() error { return copyTo(ctx, tree, "/d/f", "/e/copy") }, 2},
@@ -253,7 +254,7 @@ func TestCopyRoundTrips(t *testing.T) {
 		} {
 			start := time.Now()
 			f.must(c.do())
-			if got := time.Since(start).Round(time.Second); got != c.rounds*time.Second {
+			if got := time.Since(start).Round(round); got != c.rounds*round {
 				f.Errorf("%s takes %v, want %d round trips", c.what, got, c.rounds)
 			}
 		}

@@ -115,8 +115,9 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state, err error) {
 	var missing error
 	var wg sync.WaitGroup
+	began, _ := requestTime(ctx)
 	wg.Go(func() {
-		missing = f.beside(ctx, to, time.Now(), func() (err error) {
+		missing = f.beside(ctx, to, began, func() (err error) {
 			target, err = f.look(ctx, to, f.tagNow)
 			return err
 		})

@@ -110,7 +110,6 @@ type FS struct {
 
 	locks        locks
 	tags         *answers[tagged]               // what the registry said about tags
-	asking       flights[reference]             // and who asks about them
 	lists        *answers[[]string]             // and about repositories
 	listed       *recent[string, listed]        // the same, for questions about single tags
 	listing      flights[string]                // and who asks for them

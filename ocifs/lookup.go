@@ -155,23 +155,23 @@ func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
 	if t, known, fresh := f.tags.get(ref); known && fresh {
 		return f.answered(ctx, repo, tag, t)
 	}
-	leave, busy := f.asking.take(ref)
-	if busy == nil {
-		defer leave()
-		if f.unlisted(ctx, repo, tag) {
-			return nil, nil
+	q, mine := f.join(ref)
+	if mine {
+		defer f.questions.end(ref, q)
+		if q.listed = f.unlisted(ctx, repo, tag); !q.listed {
+			q.i, q.err = f.askTag(ctx, repo, tag)
 		}
-		return f.askTag(ctx, repo, tag)
+		return q.i, q.err
 	}
 	select {
-	case <-busy:
+	case <-q.done:
 	case <-ctx.Done():
 		return nil, failure(ctx.Err(), "ask for tag %s in %s", tag, repo)
 	}
-	if t, known, fresh := f.tags.get(ref); known && fresh {
-		return f.answered(ctx, repo, tag, t)
+	if q.err != nil || !q.listed && time.Since(q.asked.at) >= f.tags.freshness || f.tags.changedSince(ref, q.asked) {
+		return f.askTag(ctx, repo, tag) // what has failed for another; all who have waited ask at once
 	}
-	return f.askTag(ctx, repo, tag) // what has failed for the other; all who have waited ask at once
+	return q.i, nil
 }
 
 // requestBegan is the key of davfs.RequestBegan.
@@ -184,12 +184,20 @@ const requestIsNow = time.Second
 // tagNow says what stands under a tag as the registry has known it since the request of ctx began, which looks at its
 // names before it calls. Others may have written until then, so answers from before that are not enough (askNow).
 func (f *FS) tagNow(ctx context.Context, repo, tag string) (*info, error) {
-	if began, ok := ctx.Value(requestBegan{}).(time.Time); ok && time.Since(began) < requestIsNow {
+	if began, ok := requestTime(ctx); ok {
 		if t, ok := f.tags.since(reference{repo, tag}, began); ok {
 			return f.answered(ctx, repo, tag, t)
 		}
 	}
 	return f.askNow()(ctx, repo, tag)
+}
+
+// requestTime is when the request of ctx began, if that is known and not too long ago, else now.
+func requestTime(ctx context.Context) (began time.Time, ok bool) {
+	if began, ok = ctx.Value(requestBegan{}).(time.Time); ok && time.Since(began) < requestIsNow {
+		return began, true
+	}
+	return time.Now(), false
 }
 
 // answered gives what the answer t says.

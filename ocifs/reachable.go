@@ -67,10 +67,12 @@ type questions struct {
 }
 
 type question struct {
-	at   time.Time
-	done chan struct{}
-	i    *info
-	err  error
+	asked stamp
+	done  chan struct{}
+
+	i      *info
+	err    error
+	listed bool // answered by a fresh list, which is older than the question
 }
 
 // tagSince says what stands under a tag as the registry has known it at since or later.
@@ -83,7 +85,7 @@ func (f *FS) tagSince(ctx context.Context, repo, tag string, since time.Time) (*
 		if t, ok := f.tags.since(ref, since); ok {
 			return f.answered(ctx, repo, tag, t)
 		}
-		q, mine := f.questions.join(ref)
+		q, mine := f.join(ref)
 		if mine {
 			q.i, q.err = f.askTag(ctx, repo, tag)
 			f.questions.end(ref, q)
@@ -94,14 +96,16 @@ func (f *FS) tagSince(ctx context.Context, repo, tag string, since time.Time) (*
 		case <-ctx.Done():
 			return nil, failure(ctx.Err(), "ask for tag %s in %s", tag, repo)
 		}
-		if !q.at.Before(since) && !errors.Is(q.err, context.Canceled) { // that is somebody else's end
+		young := !q.listed && !q.asked.at.Before(since) && !f.tags.changedSince(ref, q.asked)
+		if young && !errors.Is(q.err, context.Canceled) { // that is somebody else's end
 			return q.i, q.err
 		}
 	}
 }
 
 // join gives the question about ref that is under way, or begins one, which is the caller's to ask and to end.
-func (qs *questions) join(ref reference) (q *question, mine bool) {
+func (f *FS) join(ref reference) (q *question, mine bool) {
+	qs := &f.questions
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	if q, ok := qs.in[ref]; ok {
@@ -110,7 +114,7 @@ func (qs *questions) join(ref reference) (q *question, mine bool) {
 	if qs.in == nil {
 		qs.in = map[reference]*question{}
 	}
-	q = &question{at: time.Now(), done: make(chan struct{})}
+	q = &question{asked: f.tags.ask(), done: make(chan struct{})}
 	qs.in[ref] = q
 	return q, true
 }
