@@ -82,6 +82,8 @@ const (
 	keptListedNames  = 200_000
 	keptRepositories = 2_000
 	keptBlobNames    = 50_000
+
+	artifactBytes = 1 << 10 // of a manifest: ours have less, and one that is longer counts as several
 )
 
 // FS is a tree of directories and files in an OCI registry; the package documentation says how. Its methods are those
@@ -109,22 +111,22 @@ type FS struct {
 	background   background
 
 	locks        locks
-	tags         *answers[tagged]               // what the registry said about tags
-	lists        *answers[[]string]             // and about repositories
-	listed       *recent[string, listed]        // the same, for questions about single tags
-	listing      flights[string]                // and who asks for them
-	questions    questions                      // about tags, that several want an answer to
-	artifacts    *recent[artifactKey, artifact] // manifests by digest
-	repositories *recent[string, repository]    // clients
-	present      *recent[presence, struct{}]    // blobs known to be in a repository
-	pushes       flights[presence]              // and those on their way there
-	mounting     flights[presence]              // or by reference
-	mounts       atomic.Bool                    // the last mount was one
-	rung         atomic.Int32                   // of the removal ladder that works here
-	deletes      atomic.Bool                    // a tag was seen to go by its deletion
-	compatible   atomic.Bool                    // the registry only takes the compatible form
-	clearings    clearings                      // places of removed directories, behind the answers
-	tombstones   tombstones                     // and what is left of removed files
+	tags         *answers[tagged]                // what the registry said about tags
+	lists        *answers[[]string]              // and about repositories
+	listed       *recent[string, listed]         // the same, for questions about single tags
+	listing      flights[string]                 // and who asks for them
+	questions    questions                       // about tags, that several want an answer to
+	artifacts    *recent[artifactKey, *artifact] // manifests by digest
+	repositories *recent[string, repository]     // clients
+	present      *recent[presence, struct{}]     // blobs known to be in a repository
+	pushes       flights[presence]               // and those on their way there
+	mounting     flights[presence]               // or by reference
+	mounts       atomic.Bool                     // the last mount was one
+	rung         atomic.Int32                    // of the removal ladder that works here
+	deletes      atomic.Bool                     // a tag was seen to go by its deletion
+	compatible   atomic.Bool                     // the registry only takes the compatible form
+	clearings    clearings                       // places of removed directories, behind the answers
+	tombstones   tombstones                      // and what is left of removed files
 }
 
 // artifactKey: a manifest reads differently under different tags, since its name must fit.
@@ -153,7 +155,7 @@ func New(o Options) (*FS, error) {
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
 		listed:       newRecent[string, listed](keptListedNames),
-		artifacts:    newRecent[artifactKey, artifact](keptArtifacts),
+		artifacts:    newRecent[artifactKey, *artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
 	}

@@ -16,9 +16,9 @@ import (
 // info is the fs.FileInfo of a file or directory: what one manifest said. It carries that manifest, so that what was
 // described is what is read (invariant 5).
 type info struct {
-	name string
-	repo string // where the content's blobs are; for a directory, the repository of its marker
-	artifact
+	name      string
+	repo      string // where the content's blobs are; for a directory, the repository of its marker
+	*artifact        // shared, and changed by nobody
 }
 
 func (i *info) Name() string       { return i.name }

@@ -61,10 +61,10 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	err = eachBy(ctx, h, tags, func(ctx context.Context, i int, tag string) (err error) {
 		switch _, kind := nameOf(tag); {
 		case tag == indexTag:
-			found[i] = &info{artifact: artifact{kind: kindIndex}}
+			found[i] = &info{artifact: &artifact{kind: kindIndex}}
 			return nil
 		case kind == tagForeign:
-			found[i] = &info{} // by its name: not worth a request
+			found[i] = &info{artifact: &artifact{}} // by its name: not worth a request
 			return nil
 		}
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
@@ -72,7 +72,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		found[i], err = ask(ctx, repo, tag)
 		if err != nil && spared(err) {
 			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
-			found[i], err = &info{}, nil
+			found[i], err = &info{artifact: &artifact{}}, nil
 		}
 		return err
 	})

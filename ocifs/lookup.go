@@ -44,7 +44,7 @@ func (s state) shown() *info {
 // lookup says where name is kept and what is there. fs.ErrNotExist: nothing, or an ancestor is no directory.
 func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	if name == "/" {
-		i := &info{name: "/", artifact: artifact{kind: kindDirectory}}
+		i := &info{name: "/", artifact: &artifact{kind: kindDirectory}}
 		return state{dir: i}, i, nil
 	}
 	p, err := f.layout.place(name)
@@ -311,7 +311,7 @@ func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
 // decode parses a verified manifest and remembers it.
 func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
 	a := parse(tag, data)
-	f.artifacts.put(artifactKey{d, tag}, a, 1)
+	f.artifacts.put(artifactKey{d, tag}, &a, 1+len(data)/artifactBytes)
 	if a.kind != kindForeign && a.kind != kindShared && a.props.Digest == "" { // its config is "{}", so that is there
 		f.present.put(presence{repo, emptyBlob.Digest}, struct{}{}, 1)
 	}
@@ -319,7 +319,7 @@ func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
 }
 
 // info describes an artifact found in repo; nil for a tombstone, which reads as absent.
-func (a artifact) info(repo string) *info {
+func (a *artifact) info(repo string) *info {
 	if a.kind == kindTombstone {
 		return nil
 	}
