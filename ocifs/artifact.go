@@ -59,8 +59,29 @@ type artifact struct {
 	content     digest.Digest // of the whole content
 	derived     bool          // content is made of the layers' digests: nobody has said that of the whole
 	checksums   []string      // others of the whole content, ALGORITHM:HEX
-	layers      []ocispec.Descriptor
-	props       ocispec.Descriptor // blob of the dead properties; zero for none
+	layers      []blob
+	props       blob // the dead properties; zero for none
+}
+
+// blob is a blob that an artifact is made of: of its descriptor what anybody reads again, for a directory of 100,000 files
+// has as many.
+type blob struct {
+	digest digest.Digest
+	size   int64
+}
+
+func (b blob) descriptor(mediaType string) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: b.digest, Size: b.size}
+}
+
+func blobOf(desc ocispec.Descriptor) blob { return blob{desc.Digest, desc.Size} }
+
+func blobsOf(descs []ocispec.Descriptor) []blob {
+	blobs := make([]blob, len(descs))
+	for i, desc := range descs {
+		blobs[i] = blobOf(desc)
+	}
+	return blobs
 }
 
 var emptyBlob = ocispec.DescriptorEmptyJSON
@@ -85,18 +106,17 @@ func (a *artifact) marshalAs(writeID string, compatible bool) (ocispec.Descripto
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		ArtifactType: a.artifactType(), Config: emptyBlob, Annotations: annotations,
 	}
-	if a.props.Digest != "" {
-		m.Config = ocispec.Descriptor{MediaType: typeProperties, Digest: a.props.Digest, Size: a.props.Size}
+	if a.props.digest != "" {
+		m.Config = a.props.descriptor(typeProperties)
 	}
 	for i, l := range a.layers {
 		title := a.name
 		if len(a.layers) > 1 {
 			title = fmt.Sprintf("%s.part%04d", a.name, i+1)
 		}
-		m.Layers = append(m.Layers, ocispec.Descriptor{
-			MediaType: typeContent, Digest: l.Digest, Size: l.Size,
-			Annotations: map[string]string{ocispec.AnnotationTitle: title},
-		})
+		layer := l.descriptor(typeContent)
+		layer.Annotations = map[string]string{ocispec.AnnotationTitle: title}
+		m.Layers = append(m.Layers, layer)
 	}
 	switch {
 	case len(a.layers) > 1:
@@ -183,7 +203,7 @@ func parse(tag string, data []byte) artifact {
 		return artifact{}
 	}
 	if m.Config.Digest != emptyBlob.Digest {
-		a.props = m.Config
+		a.props = blobOf(m.Config)
 	}
 	if a.kind == kindFile {
 		a.setContent(m)
@@ -200,10 +220,9 @@ func (a *artifact) setContent(m ocispec.Manifest) {
 		a.content = digest.FromBytes(nil)
 		return
 	}
-	a.layers = m.Layers
-	for i, l := range m.Layers {
+	a.layers = blobsOf(m.Layers)
+	for _, l := range m.Layers {
 		a.size += l.Size
-		m.Layers[i].Annotations = nil // read: a directory of 100,000 files has as many
 	}
 	if len(m.Layers) == 1 {
 		a.content = m.Layers[0].Digest

@@ -38,13 +38,13 @@ func goldenArtifacts() map[string]struct {
 	}
 	file := artifact{
 		kind: kindFile, name: "Märzbericht 1.pdf", modTime: modified, birthTime: born, contentType: "application/pdf",
-		size: 5, content: digest.FromString("hello"), layers: []ocispec.Descriptor{layerOf("hello")},
+		size: 5, content: digest.FromString("hello"), layers: []blob{blobOf(layerOf("hello"))},
 	}
 	withProps, sums, parts, empty, directory := file, file, file, file, artifact{kind: kindDirectory, name: "My Docs", modTime: modified, birthTime: born}
-	withProps.props = props
+	withProps.props = blobOf(props)
 	sums.checksums = []string{"SHA1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d", "MD5:5d41402abc4b2a76b9719d911017c592"}
 	parts.size, parts.content = 11, digest.FromString("hello world")
-	parts.layers = []ocispec.Descriptor{layerOf("hello "), layerOf("world")}
+	parts.layers = blobsOf([]ocispec.Descriptor{layerOf("hello "), layerOf("world")})
 	empty.size, empty.content, empty.layers = 0, digest.FromBytes(nil), nil
 	tag := fileTag(file.name)
 	return map[string]form{
@@ -92,21 +92,11 @@ func TestGoldenManifests(t *testing.T) {
 			if want.kind == kindTombstone {
 				want = artifact{kind: kindTombstone}
 			}
-			got.layers, want.layers = bare(got.layers), bare(want.layers)
-			got.props.MediaType, want.props.MediaType = "", ""
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("read back\n%+v, want\n%+v", got, want)
 			}
 		})
 	}
-}
-
-// bare leaves of descriptors what an artifact is made of.
-func bare(descs []ocispec.Descriptor) (out []ocispec.Descriptor) {
-	for _, d := range descs {
-		out = append(out, ocispec.Descriptor{Digest: d.Digest, Size: d.Size})
-	}
-	return out
 }
 
 func TestWritesNeverShareAManifest(t *testing.T) {

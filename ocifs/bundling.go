@@ -176,7 +176,7 @@ func (f *FS) pushIndex(ctx context.Context, repo string) error {
 	if err := push(); err != nil {
 		return err
 	}
-	a := &artifact{kind: kindIndex, name: "index.gz", modTime: time.Now(), size: size, layers: []ocispec.Descriptor{desc}}
+	a := &artifact{kind: kindIndex, name: "index.gz", modTime: time.Now(), size: size, layers: []blob{blobOf(desc)}}
 	_, err = f.commit(ctx, repo, indexTag, a, push)
 	return err
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Copy makes dst a copy of src: blobs are mounted, and one manifest is pushed for each file.
@@ -151,8 +149,8 @@ func (f *FS) mountAhead(ctx context.Context, from, to place) (end func()) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, desc := range a.layers[:min(len(a.layers), f.parallel)] {
-		wg.Go(func() { _ = f.mountBlob(ctx, to.repo, from.repo, desc) }) // what goes wrong will go wrong again
+	for _, b := range a.layers[:min(len(a.layers), f.parallel)] {
+		wg.Go(func() { _ = f.mountBlob(ctx, to.repo, from.repo, b.descriptor(typeContent)) }) // what goes wrong will go wrong again
 	}
 	return func() {
 		cancel()
@@ -168,13 +166,13 @@ func (f *FS) copyFile(ctx context.Context, h hands, i *info, repo, tag, name str
 	if a.kind == kindShared {
 		a.kind = kindFile
 	}
-	blobs := append(a.layers[:len(a.layers):len(a.layers)], emptyBlob)
-	if a.props.Digest != "" {
+	blobs := append(a.layers[:len(a.layers):len(a.layers)], blobOf(emptyBlob))
+	if a.props.digest != "" {
 		blobs = append(blobs, a.props)
 	}
 	mount := func() error {
-		return eachBy(ctx, h, blobs, func(ctx context.Context, _ int, desc ocispec.Descriptor) error {
-			return f.mountBlob(ctx, repo, i.repo, desc)
+		return eachBy(ctx, h, blobs, func(ctx context.Context, _ int, b blob) error {
+			return f.mountBlob(ctx, repo, i.repo, b.descriptor(typeContent))
 		})
 	}
 	if err := mount(); err != nil {

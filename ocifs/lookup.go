@@ -312,7 +312,7 @@ func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
 func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
 	a := parse(tag, data)
 	f.artifacts.put(artifactKey{d, tag}, &a, 1+len(data)/artifactBytes)
-	if a.kind != kindForeign && a.kind != kindShared && a.props.Digest == "" { // its config is "{}", so that is there
+	if a.kind != kindForeign && a.kind != kindShared && a.props.digest == "" { // its config is "{}", so that is there
 		f.present.put(presence{repo, emptyBlob.Digest}, struct{}{}, 1)
 	}
 	return a.info(repo)

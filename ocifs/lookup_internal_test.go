@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestKeptArtifacts: what is kept of manifests is bounded by their bytes, for they may have 4 MiB each, and a directory index
@@ -18,7 +17,7 @@ func TestKeptArtifacts(t *testing.T) {
 		for i := range 3 * limit {
 			name := fmt.Sprintf("%d-%d", size, i)
 			a := artifact{kind: kindFile, name: name, contentType: strings.Repeat("x", size),
-				content: digest.FromString(name), layers: []ocispec.Descriptor{layerOf(name)}}
+				content: digest.FromString(name), layers: []blob{blobOf(layerOf(name))}}
 			desc, data, err := a.marshal(false)
 			if err != nil {
 				t.Fatal(err)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // propPatch is davfs.PropPatch.
@@ -39,14 +37,15 @@ func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property,
 
 // propertiesBlob reads the blob of the properties; nil for none.
 func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
-	if i.props.Digest == "" {
+	if i.props.digest == "" {
 		return nil, nil
 	}
 	r, err := f.repository(i.repo)
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.readBlob(ctx, i.props, f.source(r, i.props))
+	desc := i.props.descriptor(typeProperties)
+	data, err := f.readBlob(ctx, desc, f.source(r, desc))
 	return data, failure(err, "read properties of %s", i.name)
 }
 
@@ -89,14 +88,14 @@ func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	if !o.BirthTime.IsZero() {
 		a.birthTime = o.BirthTime
 	}
-	a.props = ocispec.Descriptor{}
+	a.props = blob{}
 	push := nothing
 	if props = patch(props, o.Set, o.Remove); len(props) > 0 {
 		desc, data, err := encodeProperties(props)
 		if err != nil {
 			return err
 		}
-		a.props = desc
+		a.props = blobOf(desc)
 		push = func() error { return f.pushBlob(ctx, p.repo, desc, bytesOpener(data)) }
 	}
 	if err := push(); err != nil {

@@ -189,9 +189,9 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 
 func (f *FS) forgetBlobs(repo string, a *artifact) {
 	f.present.drop(presence{repo, emptyBlob.Digest})
-	f.present.drop(presence{repo, a.props.Digest})
+	f.present.drop(presence{repo, a.props.digest})
 	for _, l := range a.layers {
-		f.present.drop(presence{repo, l.Digest})
+		f.present.drop(presence{repo, l.digest})
 	}
 }
 

@@ -62,7 +62,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	now := time.Now()
 	a := &artifact{
 		kind: kindFile, name: p.base, modTime: now, birthTime: now, contentType: o.ContentType,
-		size: s.size, content: s.content, layers: s.parts,
+		size: s.size, content: s.content, layers: blobsOf(s.parts),
 	}
 	if !o.ModTime.IsZero() {
 		a.modTime = o.ModTime

@@ -59,15 +59,15 @@ func (c *content) ReadAt(p []byte, offset int64) (n int, err error) {
 	}
 	start := int64(0)
 	for i, l := range c.info.layers {
-		if len(p) > n && offset >= start && offset < start+l.Size {
-			part := p[n : n+int(min(int64(len(p)-n), start+l.Size-offset))]
+		if len(p) > n && offset >= start && offset < start+l.size {
+			part := p[n : n+int(min(int64(len(p)-n), start+l.size-offset))]
 			m, err := c.readLayer(i, l, part, offset-start)
 			n, offset = n+m, offset+int64(m)
 			if err != nil {
 				return n, err
 			}
 		}
-		start += l.Size
+		start += l.size
 	}
 	if n < len(p) {
 		return n, io.EOF
@@ -77,7 +77,7 @@ func (c *content) ReadAt(p []byte, offset int64) (n int, err error) {
 
 // readLayer fills part from offset in layer i, sequentially where reads follow each other: that is what an uncached
 // blob can be verified by.
-func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int64) (int, error) {
+func (c *content) readLayer(i int, l blob, part []byte, offset int64) (int, error) {
 	if err := c.openLayer(i); err != nil {
 		return 0, err
 	}
@@ -87,9 +87,9 @@ func (c *content) readLayer(i int, l ocispec.Descriptor, part []byte, offset int
 		n, err = io.ReadFull(c.open[i], part)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // shorter than its descriptor: not the end of the file
-		err = fmt.Errorf("the blob ends at byte %d of %d", offset+int64(n), l.Size)
+		err = fmt.Errorf("the blob ends at byte %d of %d", offset+int64(n), l.size)
 	}
-	return n, failure(err, "read blob %s of %s", l.Digest, c.info.name)
+	return n, failure(err, "read blob %s of %s", l.digest, c.info.name)
 }
 
 // SyscallConn gives the descriptor of a content that is one file on this machine, standing where c does, so that the
@@ -122,9 +122,9 @@ func (c *content) openLayer(i int) error {
 		return nil
 	}
 	l := c.info.layers[i]
-	b, err := c.fs.openBlob(c.ctx, c.info.repo, l)
+	b, err := c.fs.openBlob(c.ctx, c.info.repo, l.descriptor(typeContent))
 	if err != nil {
-		return failure(err, "read blob %s of %s", l.Digest, c.info.name)
+		return failure(err, "read blob %s of %s", l.digest, c.info.name)
 	}
 	c.open[i] = b
 	return nil
