@@ -12,7 +12,8 @@ import (
 // here and never ages (invariant 4).
 //
 // An answer that was asked for before a change and comes back after it must not bury the change. So every question
-// begins with a stamp, every change leaves a stamp at the key, and an answer is kept only if its question is younger.
+// begins with a stamp, every change leaves a stamp at the key, and an answer is kept only if its question is younger. The
+// stamp at a repository's key is for all its tags.
 type answers[V any] struct {
 	freshness time.Duration
 
@@ -28,7 +29,7 @@ type reference struct{ repo, tag string }
 type answer[V any] struct {
 	value   V
 	known   bool      // else it is only the stamp of a change
-	hearsay bool      // from before this process, or another's
+	hearsay bool      // in doubt, or from before this process, or another's
 	at      time.Time // of the question, or of the change; of hearsay what somebody's clock has said
 	changed uint64
 }
@@ -85,8 +86,7 @@ func (a *answers[V]) ask() stamp {
 func (a *answers[V]) learn(ref reference, v V, asked stamp, weight int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s, _ := a.said.get(ref)
-	if asked.order > a.floor && asked.order > s.changed {
+	if s, _ := a.said.get(ref); !a.changedLocked(ref, asked) {
 		a.putLocked(ref, answer[V]{value: v, known: true, at: asked.at, changed: s.changed}, weight)
 	}
 }
@@ -95,8 +95,13 @@ func (a *answers[V]) learn(ref reference, v V, asked stamp, weight int) {
 func (a *answers[V]) changedSince(ref reference, asked stamp) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.changedLocked(ref, asked)
+}
+
+func (a *answers[V]) changedLocked(ref reference, asked stamp) bool {
 	s, _ := a.said.get(ref)
-	return asked.order <= a.floor || asked.order <= s.changed
+	all, _ := a.said.get(reference{repo: ref.repo})
+	return asked.order <= max(a.floor, s.changed, all.changed)
 }
 
 // set keeps what we have just changed ourselves.
@@ -113,6 +118,15 @@ func (a *answers[V]) forget(ref reference) {
 	defer a.mu.Unlock()
 	a.clock++
 	a.putLocked(ref, answer[V]{changed: a.clock}, 1)
+}
+
+// doubt makes no answer about a tag of repo fresh, because any of them may have changed.
+func (a *answers[V]) doubt(repo string) {
+	a.forget(reference{repo: repo}) // what is being asked for
+	a.said.change(func(ref reference, s answer[V]) (answer[V], bool) {
+		s.hearsay = true
+		return s, ref.repo == repo
+	})
 }
 
 func (a *answers[V]) putLocked(ref reference, s answer[V], weight int) {

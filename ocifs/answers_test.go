@@ -2,6 +2,7 @@ package ocifs
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,11 +43,13 @@ func TestAnswersInOrder(t *testing.T) {
 		change func(a *answers[int])
 		kept   bool
 	}{
-		"nothing":     {func(a *answers[int]) {}, true},
-		"set":         {func(a *answers[int]) { a.set(ref, 9, 1) }, false},
-		"forget":      {func(a *answers[int]) { a.forget(ref) }, false},
-		"forgetAll":   {func(a *answers[int]) { a.forgetAll() }, false},
-		"set another": {func(a *answers[int]) { a.set(other, 9, 1) }, true},
+		"nothing":                        {func(a *answers[int]) {}, true},
+		"set":                            {func(a *answers[int]) { a.set(ref, 9, 1) }, false},
+		"forget":                         {func(a *answers[int]) { a.forget(ref) }, false},
+		"forgetAll":                      {func(a *answers[int]) { a.forgetAll() }, false},
+		"doubt":                          {func(a *answers[int]) { a.doubt("r") }, false},
+		"doubt about another repository": {func(a *answers[int]) { a.doubt("r/2") }, true},
+		"set another":                    {func(a *answers[int]) { a.set(other, 9, 1) }, true},
 		"set and pushed out": {func(a *answers[int]) {
 			a.set(ref, 9, 1)
 			for i := range 10 {
@@ -67,6 +70,27 @@ func TestAnswersInOrder(t *testing.T) {
 				t.Errorf("the answer to a question of now is %d, known %v, fresh %v", v, known, fresh)
 			}
 		})
+	}
+}
+
+// TestDoubt: what is in doubt is known and not fresh until it is asked for again.
+func TestDoubt(t *testing.T) {
+	a := newAnswers[int](time.Hour, 3)
+	began := time.Now()
+	refs := []reference{{"r", "1"}, {"r", "2"}, {"r", "3"}, {"r", "4"}, {"other", "1"}} // of two generations
+	for i, ref := range refs {
+		a.learn(ref, i, a.ask(), 1)
+	}
+	a.doubt("r")
+	for i, ref := range refs {
+		_, young := a.since(ref, began)
+		if v, known, fresh := a.get(ref); v != i || !known || fresh != (ref.repo != "r") || young != fresh {
+			t.Errorf("%v: %d, known %v, fresh %v, since the beginning %v", ref, v, known, fresh, young)
+		}
+	}
+	a.learn(refs[0], 9, a.ask(), 1)
+	if v, _, fresh := a.get(refs[0]); v != 9 || !fresh {
+		t.Errorf("asked again it is %d, fresh %v", v, fresh)
 	}
 }
 
@@ -126,5 +150,27 @@ func TestRecent(t *testing.T) {
 	r.put(2, "new", 9)
 	if v, _ := r.get(2); v != "new" {
 		t.Errorf("the value is %q, want the last", v)
+	}
+}
+
+// TestForgetIsOfTheTree: what is told of repositories that are not of the tree, or of names that are none, is not kept.
+func TestForgetIsOfTheTree(t *testing.T) {
+	long := strings.Repeat("x", maxRepositoryBytes+1)
+	for prefix, told := range map[string]map[string]bool{
+		"":    {"x.root": true, "a/b": true, "": false, long: false},
+		"a/b": {"a/b": true, "a/b/c": true, "a": false, "a/bc": false, "x.root": false, "": false},
+	} {
+		f := &FS{layout: layout{prefix: prefix}, tags: newAnswers[tagged](time.Hour, 100), lists: newAnswers[[]string](time.Hour, 100)}
+		for repo, want := range told {
+			asked := f.tags.ask()
+			f.Forget(repo, "tag")
+			if got := f.tags.changedSince(reference{repo, "tag"}, asked); got != want {
+				t.Errorf("of %q under %q: %v, want %v", repo, prefix, got, want)
+			}
+			tag := strings.Repeat("t", maxTagBytes+1)
+			if f.Forget(repo, tag); f.tags.changedSince(reference{repo, tag}, asked) {
+				t.Error("of a tag that is none")
+			}
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,16 +191,6 @@ func New(o Options) (*FS, error) {
 	f.tombstones.slots = make(chan struct{}, tombstonesAtOnce)
 	f.clearings.hands = make(hands, max(1, f.parallel/2)) // who waits for an answer goes first
 	return f, nil
-}
-
-// Changed tells that reference, a tag or a digest, has changed in repo, so that the next answer is asked for again.
-func (f *FS) Changed(repo, ref string) {
-	if strings.Contains(ref, ":") { // a digest: any tag may have pointed to it
-		f.tags.forgetAll()
-	} else {
-		f.tags.forget(reference{repo, ref})
-	}
-	f.lists.forget(reference{repo: repo})
 }
 
 // flights lets one do what several want at the same time. The zero value is ready.

@@ -200,6 +200,14 @@ func (l layout) repository(dir string) (string, error) {
 	return repo, nil
 }
 
+// holds says whether repo can be a repository of the tree.
+func (l layout) holds(repo string) bool {
+	if repo == "" || len(repo) > maxRepositoryBytes {
+		return false
+	}
+	return l.prefix == "" || repo == l.prefix || strings.HasPrefix(repo, l.prefix+"/")
+}
+
 // place is where a name other than the root is kept: in repo, under the tag of the file or the marker of the
 // directory.
 type place struct {

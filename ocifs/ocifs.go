@@ -96,6 +96,8 @@
 // what others made or removed shows at once, and what they have overwritten when it has been asked for. Only ReadDir
 // goes by older answers: whoever looks at one name, or copies or moves a directory, has it asked for. A Freshness of zero
 // turns this off, and a registry that tells of its changes needs none of it. revalidate.go
+// A registry that tells of some of its changes, as by a webhook, has Forget called for them, which makes them seen at once and is
+// never relied on. forget.go
 //
 // What is known of a directory of 64 tags and more is kept in Options.IndexDir as a bundle of its manifests, for the next
 // process; from 256 on the same bundle is pushed for the next machine, as the one layer of an artifact

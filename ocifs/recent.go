@@ -51,3 +51,16 @@ func (r *recent[K, V]) drop(key K) {
 	delete(r.young, key)
 	delete(r.old, key)
 }
+
+// change calls to for all values, and keeps what that gives in their place if it says so. It takes its time.
+func (r *recent[K, V]) change(to func(K, V) (V, bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, generation := range []map[K]V{r.young, r.old} {
+		for key, v := range generation {
+			if v, ok := to(key, v); ok {
+				generation[key] = v
+			}
+		}
+	}
+}
