@@ -156,6 +156,7 @@ func serveFlags() []cli.Flag {
 		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (stream, where the registry takes it)"),
 		&cli.GenericFlag{Name: "spool-size", Value: new(byteSize), EnvVars: env("spool-size"), DefaultText: "as the disk has",
 			Usage: "`BYTES` that all uploads on their way may take in --cache-dir; 0 is as the disk has"},
+		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
 			Usage: "for how long a write that the registry fails is tried again, from its last byte on"},
 		prefixFlag(),
@@ -215,6 +216,7 @@ type config struct {
 	cacheDir            string
 	cacheSize, partSize int64
 	spoolSize           int64
+	uploadMemory        int64
 	upload              string
 	freshness           time.Duration
 	writeTimeout        time.Duration
@@ -229,7 +231,7 @@ func newConfig(c *cli.Context) (config, error) {
 		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
-		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
+		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
 		freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
@@ -254,6 +256,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--log-format %s: want text or json", c.String("log-format"))
 	case cfg.freshness < 0:
 		return cfg, usage("--freshness %s: want zero or more", cfg.freshness)
+	case cfg.uploadMemory < 1<<20:
+		return cfg, usage("--upload-memory %d: want 1MiB or more", cfg.uploadMemory)
 	case cfg.writeTimeout <= 0:
 		return cfg, usage("--write-timeout %s: want more than zero", cfg.writeTimeout)
 	case cfg.upload != ocifs.UploadAuto && cfg.upload != ocifs.UploadStream && cfg.upload != ocifs.UploadMonolithic:
@@ -396,7 +400,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
-		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, WriteTimeout: cfg.writeTimeout,
+		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
 		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
 	})
 	if err != nil {

@@ -53,6 +53,7 @@ type Options struct {
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
+	Memory    int64            // bytes that the content of all uploads may take of it at one time; zero: 256 MiB
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
 	NoIndex   bool             // push no directory index
@@ -72,6 +73,7 @@ const (
 	defaultPartSize = 4 << 30
 	defaultParallel = 16
 	defaultWriting  = time.Minute
+	defaultMemory   = 256 << 20
 )
 
 // Bounds of what is kept in memory, by number or, for lists, by names.
@@ -101,6 +103,7 @@ type FS struct {
 
 	writeTimeout time.Duration
 	spoolRoom    room
+	memory       memory
 	keeping      atomic.Int32 // spools that are given to the blobs at hand
 	noStreams    atomic.Bool  // the registry takes uploads in one piece only
 	bundles      *bundles     // nil: none are kept
@@ -147,7 +150,7 @@ func New(o Options) (*FS, error) {
 	}
 	f := &FS{
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
-		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize},
+		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
 		told:         o.Freshness == Told,
 		local:        o.Local,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
@@ -165,6 +168,9 @@ func New(o Options) (*FS, error) {
 	}
 	if f.partSize <= 0 {
 		f.partSize = defaultPartSize
+	}
+	if f.memory.max <= 0 {
+		f.memory.max = defaultMemory
 	}
 	if f.writeTimeout <= 0 {
 		f.writeTimeout = defaultWriting

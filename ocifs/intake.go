@@ -77,7 +77,7 @@ func (in *intake) buffer() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.stream = startStream(in.ctx, r)
+		in.stream = startStream(in.ctx, r, &in.fs.memory)
 	}
 	if in.stream != nil {
 		buf, err := in.stream.buffer(in.ctx)

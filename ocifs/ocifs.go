@@ -125,6 +125,10 @@
 // registry fails with is the end of the Put. Between who receives and who sends lies a ring of buffers, so memory does not
 // grow with content. receive.go, intake.go, stream.go, upload.go, hosts.go
 //
+// All Puts together have Options.Memory for their content: each takes half a MiB before it reads, or as much as its content
+// has if that is less, and up to 2 MiB in all while less than half of the memory is taken. Who finds none waits for it, with
+// its context, in the order of arrival. The garbage collector's share comes on top. memory.go
+//
 // The spool is a file without a name, gone after a crash; all spools together have Options.SpoolSize, and what does not fit
 // is refused as over quota. When the manifest stands, the file is offered to the blobs at hand, which can take it as it is.
 // spool.go

@@ -55,13 +55,21 @@ func (s *sums) endPart() (part ocispec.Descriptor, ok bool) {
 // the registry is. If r fails, its error is in the error's chain as it is; failures of the local disk and of the registry
 // are classified. What has come of it is in the registry if f.present says so.
 func (f *FS) receive(ctx context.Context, repo string, r io.Reader, hint int64) (_ *spool, err error) {
-	head, end, err := readHead(ctx, r, hint)
-	if err != nil {
+	s := &spool{room: &f.spoolRoom, budget: &f.memory}
+	if s.held, err = f.memory.take(ctx, needs(hint)); err != nil {
 		return nil, err
 	}
-	s := &spool{room: &f.spoolRoom}
+	var head []byte
+	end := false
+	if hint <= memoryBytes {
+		if head, end, err = readHead(ctx, r, hint); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	sums := newSums(f.partSize)
 	if end {
+		s.need(int64(cap(head)))
 		s.memory, s.size = head, int64(len(head))
 		for data := head; len(data) > 0; {
 			n := min(int64(len(data)), sums.left())
@@ -71,21 +79,37 @@ func (f *FS) receive(ctx context.Context, repo string, r io.Reader, hint int64) 
 			data = data[n:]
 		}
 	} else {
+		s.need(int64(len(head)) + 2*ringBytes)
 		in := &intake{fs: f, ctx: ctx, repo: repo, spool: s, sums: sums, content: io.MultiReader(bytes.NewReader(head), r)}
 		if err := in.run(max(hint, int64(len(head)))); err != nil {
 			s.Close()
 			return nil, err
 		}
+		s.need(0)
 	}
 	sums.endPart()
 	s.parts, s.content = sums.parts, sums.whole.Digest()
 	return s, nil
 }
 
+// needs is the memory without which content cannot be received: what is short waits there, what is not goes through one
+// buffer of the part that is going on and one of the part before, and where the length is not known it may be either.
+func needs(hint int64) int64 {
+	switch {
+	case hint > memoryBytes:
+		return 2 * ringBytes
+	case hint > 0:
+		return headBytes(hint)
+	}
+	return headBytes(memoryBytes) + 2*ringBytes
+}
+
+// headBytes is what readHead begins with.
+func headBytes(hint int64) int64 { return min(max(hint+1, 4<<10), memoryBytes+1) } // one more, so that the end shows in one read
+
 // readHead reads the content as far as it fits in memory, and says whether that is all of it.
 func readHead(ctx context.Context, r io.Reader, hint int64) (head []byte, end bool, err error) {
-	size := min(max(hint+1, 4<<10), memoryBytes+1) // one more, so that the end shows in one read
-	head = make([]byte, 0, size)
+	head = make([]byte, 0, headBytes(hint))
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, false, failure(err, "receive content")

@@ -24,6 +24,8 @@ type spool struct {
 	gone    bool     // the content is in the registry alone
 	room    *room
 	taken   int64 // of the room
+	budget  *memory
+	held    int64 // of the budget
 	size    int64
 	content digest.Digest        // of the whole
 	parts   []ocispec.Descriptor // the layers, none for an empty content
@@ -115,8 +117,17 @@ type wholeFile struct {
 
 func (w wholeFile) File() *os.File { return w.file }
 
+// need says how much memory it takes from now on: less than it held, unless more has come than was announced.
+func (s *spool) need(n int64) {
+	if s.budget != nil {
+		s.budget.give(s.held - n)
+		s.held = n
+	}
+}
+
 // Close gives back the space.
 func (s *spool) Close() error {
+	s.need(0)
 	if s.room != nil {
 		s.room.used.Add(-s.taken)
 		s.taken = 0

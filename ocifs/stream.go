@@ -13,7 +13,7 @@ import (
 )
 
 // A ring of buffers lies between who receives content and who sends it on: neither waits for the other while there is
-// room, and memory does not grow with the content.
+// room, and memory does not grow with the content. One of them there always is; more are made as FS.memory has it.
 const (
 	ringBuffers = 8
 	ringBytes   = 256 << 10 // of each
@@ -29,8 +29,14 @@ type stream struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	free chan []byte        // buffers to fill
-	full chan []byte        // to be sent; closed at the end
+	free chan []byte // buffers to fill
+	full chan []byte // to be sent; closed at the end
+
+	memory *memory // for all buffers but one, which is the caller's to see to
+	mu     sync.Mutex
+	made   int64 // buffers
+	ended  bool  // and no more are made
+
 	part ocispec.Descriptor // what has been sent, when full is closed; zero: given up
 	sent atomic.Int64       // bytes
 	read atomic.Bool        // all of full
@@ -40,12 +46,11 @@ type stream struct {
 }
 
 // startStream begins to upload a blob to r.
-func startStream(ctx context.Context, r repository) *stream {
-	s := &stream{free: make(chan []byte, ringBuffers), full: make(chan []byte, ringBuffers), over: make(chan struct{})}
-	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for range ringBuffers {
-		s.free <- nil // made when it is needed
+func startStream(ctx context.Context, r repository, m *memory) *stream {
+	s := &stream{
+		free: make(chan []byte, ringBuffers), full: make(chan []byte, ringBuffers), over: make(chan struct{}), memory: m,
 	}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go s.run(r)
 	return s
 }
@@ -53,16 +58,45 @@ func startStream(ctx context.Context, r repository) *stream {
 // buffer gives one to fill, which goes to send. An error: the stream has failed, or ctx has ended.
 func (s *stream) buffer(ctx context.Context) ([]byte, error) {
 	select {
+	case <-s.over:
+		return nil, s.err
+	default:
+	}
+	select {
 	case b := <-s.free:
-		if b == nil {
-			b = make([]byte, ringBytes)
-		}
+		return b[:ringBytes], nil
+	default:
+	}
+	if s.more() {
+		return make([]byte, ringBytes), nil
+	}
+	select {
+	case b := <-s.free:
 		return b[:ringBytes], nil
 	case <-s.over:
 		return nil, s.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// more says whether one more buffer may be made.
+func (s *stream) more() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.made == ringBuffers || s.made > 0 && !s.memory.try(ringBytes) {
+		return false
+	}
+	s.made++
+	return true
+}
+
+// giveBack gives the memory back when the stream is over.
+func (s *stream) giveBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.memory.give(ringBytes * max(s.made-1, 0))
 }
 
 // send takes a buffer, filled.
@@ -115,6 +149,7 @@ func (s *stream) run(r repository) {
 	}
 	s.err = err
 	close(s.over)
+	s.giveBack()
 	if err != nil && u != nil {
 		_ = u.cancel(s.ctx)
 	}
