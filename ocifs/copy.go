@@ -114,12 +114,7 @@ func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state
 	var missing error
 	var wg sync.WaitGroup
 	began, _ := requestTime(ctx)
-	wg.Go(func() {
-		missing = f.beside(ctx, to, began, func() (err error) {
-			target, err = f.look(ctx, to, f.tagNow)
-			return err
-		})
-	})
+	wg.Go(func() { target, missing = f.lookBy(ctx, to, f.tagNow, f.since(began)) })
 	source, err = f.look(ctx, from, f.tagNow)
 	wg.Wait()
 	switch {

@@ -68,6 +68,11 @@ type asker func(ctx context.Context, repo, tag string) (*info, error)
 // look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name
 // is reachable only through the markers of all its ancestors, so that a directory appears and disappears in one step.
 func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
+	return f.lookBy(ctx, p, ask, nil)
+}
+
+// lookBy is look with another way to ask about the ancestors.
+func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, error) {
 	type question struct{ repo, tag string }
 	questions := []question{{p.repo, p.file}, {p.repo, p.marker}}
 	for up := parent(p.name); up != "/"; up = parent(up) {
@@ -83,7 +88,7 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	var open []int                                       // a name that is read often costs no goroutines
 	for i, q := range questions {
 		known := hidden && i == 0
-		if !known && (i >= 2 || ask == nil) {
+		if !known && (i >= 2 && above == nil || i < 2 && ask == nil) {
 			answers[i], known = f.atHand(q.repo, q.tag)
 		}
 		if !known {
@@ -93,7 +98,10 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	if len(open) > 0 {
 		_ = each(ctx, f, open, func(ctx context.Context, _, i int) error {
 			ask := ask
-			if i >= 2 || ask == nil {
+			if i >= 2 {
+				ask = above
+			}
+			if ask == nil {
 				ask = f.tag
 			}
 			answers[i], failures[i] = ask(ctx, questions[i].repo, questions[i].tag)

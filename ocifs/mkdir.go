@@ -64,9 +64,7 @@ func (f *FS) clearFor(ctx context.Context, p place, check func(fs.FileInfo) erro
 	var taken error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		taken = f.mayMake(ctx, p, check, func(ctx context.Context, repo, tag string) (*info, error) {
-			return f.tagSince(ctx, repo, tag, began)
-		})
+		taken = f.mayMake(ctx, p, check, f.since(began))
 	})
 	err := f.clear(ctx, newWalk(f.hands()), p)
 	wg.Wait()

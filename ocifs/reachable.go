@@ -75,6 +75,11 @@ type question struct {
 	listed bool // answered by a fresh list, which is older than the question
 }
 
+// since gives tagSince.
+func (f *FS) since(t time.Time) asker {
+	return func(ctx context.Context, repo, tag string) (*info, error) { return f.tagSince(ctx, repo, tag, t) }
+}
+
 // tagSince says what stands under a tag as the registry has known it at since or later.
 func (f *FS) tagSince(ctx context.Context, repo, tag string, since time.Time) (*info, error) {
 	if f.told {

@@ -37,18 +37,20 @@ func TestSweep(t *testing.T) {
 	var points atomic.Int64
 	t.Cleanup(func() { t.Logf("%d fault points", points.Load()) })
 	for _, op := range sweeps {
-		for variant, d := range op.registries() {
-			t.Run(strings.ReplaceAll(op.name+variant, " ", ""), func(t *testing.T) {
+		for _, v := range op.variants() {
+			t.Run(strings.ReplaceAll(op.name+v.name, " ", ""), func(t *testing.T) {
 				t.Parallel()
-				inBubble(t, d, func(f *fake) {
+				inBubble(t, v.defects, func(f *fake) {
 					f.change = func(o *ocifs.Options) {
-						o.Parallel = 1 // so that the requests come in one order
+						o.Parallel = v.parallel
+						o.Memory = 1 << 20 // so that a Put that gives none back is the last
+						o.Upload = v.upload
 						if op.options != nil {
 							op.options(o)
 						}
 					}
 					f.smallWorld()
-					s := newSweep(f, d, op)
+					s := newSweep(f, v, op)
 					s.all()
 					points.Add(int64(s.points))
 				})
@@ -60,8 +62,8 @@ func TestSweep(t *testing.T) {
 // sweep is one operation on one kind of registry, and what became of it so far.
 type sweep struct {
 	*fake
-	defects registrytest.Defects
-	op      swept
+	variant
+	op swept
 
 	before, after map[string]string
 	copied        map[string]string // a Rename that has not removed anything yet; nil for other operations
@@ -74,8 +76,9 @@ type sweep struct {
 // settling is long enough for all that goes on behind an answer.
 const settling = 10 * time.Minute
 
-func newSweep(f *fake, d registrytest.Defects, op swept) *sweep {
-	s := &sweep{fake: f, defects: d, op: op, share: 12, views: newViews()}
+func newSweep(f *fake, v variant, op swept) *sweep {
+	d := v.defects
+	s := &sweep{fake: f, variant: v, op: op, share: 12, views: newViews()}
 	if os.Getenv("OCIDAV_SWEEP") == "all" {
 		s.share = 1
 	}
@@ -117,6 +120,9 @@ func (s *sweep) all() {
 func (s *sweep) picks(point int, w way, lasts span) bool {
 	h := fnv.New32a()
 	fmt.Fprint(h, s.op.name, s.defects, point, w.name, lasts)
+	if s.parallel > 1 || s.upload != "" {
+		fmt.Fprint(h, s.variant.name)
+	}
 	return h.Sum32()%s.share == 0
 }
 
@@ -139,7 +145,7 @@ func (s *sweep) at(point int, w way, lasts span) {
 	time.Sleep(settling)
 	synctest.Wait()
 	g.Heal()
-	if rule.Hits() == 0 {
+	if rule.Hits() == 0 && s.parallel == 1 {
 		s.Errorf("%s does not come to its request %d, %s", s.op.name, point, s.requests[point])
 	}
 	s.points++
@@ -241,7 +247,8 @@ type report struct {
 
 func (p report) errorf(format string, args ...any) {
 	p.Helper()
-	p.Errorf("%s, request %d (%s) meets %s %s: %s", p.op.name, p.point, p.requests[p.point], p.way.name, p.lasts, fmt.Sprintf(format, args...))
+	p.Errorf("%s%s, request %d (%s) meets %s %s: %s",
+		p.op.name, p.variant.name, p.point, p.requests[p.point], p.way.name, p.lasts, fmt.Sprintf(format, args...))
 }
 
 // verdict judges the answer by the state that another process sees.
@@ -250,7 +257,7 @@ func (p report) verdict(got map[string]string, err error, took time.Duration) {
 	switch {
 	case err == nil && !maps.Equal(got, p.after):
 		p.errorf("no error, but there is %v, want %v", got, p.after)
-	case err != nil && p.way.passes && p.lasts != ever:
+	case err != nil && p.way.passes && p.lasts != ever && p.upload != ocifs.UploadDirect:
 		p.errorf("what passes is noticed: %v", err)
 	case err != nil && maps.Equal(got, p.after) && !p.way.deafAt(p.lasts) && !p.op.merges:
 		p.errorf("an error when all was done: %v", err)
@@ -318,16 +325,34 @@ type swept struct {
 	merges  bool                                            // a directory takes another's place
 	options func(*ocifs.Options)
 	removes bool // its requests depend on how tags can be removed
+	large   bool // and on how large content is uploaded
+	tree    bool // it makes several requests at once, where it may
 }
 
-// registries are the kinds on which the operation is swept.
-func (o swept) registries() map[string]registrytest.Defects {
-	kinds := map[string]registrytest.Defects{"": {}}
+// variant is what an operation is swept on.
+type variant struct {
+	name     string
+	defects  registrytest.Defects
+	parallel int    // with one at a time the requests come in one order, and what meets the fault is the same each time
+	upload   string // UploadDirect: what a stream fails with is the end of the Put, even if it passes
+}
+
+// variants are what the operation is swept on.
+func (o swept) variants() []variant {
+	all := []variant{{parallel: 1}}
 	if o.removes {
-		kinds[" without delete"] = registrytest.Defects{NoDelete: true}
-		kinds[" by digest"] = registrytest.Defects{NoTagDelete: 405}
+		all = append(all, variant{name: " without delete", defects: registrytest.Defects{NoDelete: true}, parallel: 1},
+			variant{name: " by digest", defects: registrytest.Defects{NoTagDelete: 405}, parallel: 1})
 	}
-	return kinds
+	if o.large {
+		for _, upload := range []string{ocifs.UploadMonolithic, ocifs.UploadDirect} {
+			all = append(all, variant{name: " " + upload, parallel: 1, upload: upload})
+		}
+	}
+	if o.tree {
+		all = append(all, variant{name: " in parallel", parallel: 4})
+	}
+	return all
 }
 
 func putting(name, content string) func(context.Context, *ocifs.FS) error {
@@ -362,27 +387,27 @@ var sweeps = []swept{
 	{operation: operation{"Put new", putting("/d/new", "new")}},
 	{operation: operation{"Put empty", putting("/new", "")}},
 	{operation: operation{"Put over", putting("/d/a", "new")}},
-	{operation: operation{"Put large", putting("/d/new", large)}},
-	{operation: operation{"Put large over", putting("/f", large)}},
-	{operation: operation{"Put parts", putting("/f", large)}, options: inParts},
+	{operation: operation{"Put large", putting("/d/new", large)}, large: true},
+	{operation: operation{"Put large over", putting("/f", large)}, large: true},
+	{operation: operation{"Put parts", putting("/f", large)}, options: inParts, large: true},
 	{operation: operation{"Mkdir", making("/d/new")}},
-	{operation: operation{"Mkdir over orphans", making("/o")}, removes: true},
+	{operation: operation{"Mkdir over orphans", making("/o")}, removes: true, tree: true},
 	{operation: operation{"PatchProps", patching("/d/a")}},
 	{operation: operation{"PatchProps directory", patching("/d")}},
 	{operation: operation{"Copy file beside", copying("/f", "/new")}},
 	{operation: operation{"Copy file", copying("/d/a", "/new")}},
 	{operation: operation{"Copy file over", copying("/d/a", "/g")}},
-	{operation: operation{"Copy file over directory", copying("/f", "/t")}, removes: true},
-	{operation: operation{"Copy directory", copying("/d", "/new")}},
-	{operation: operation{"Copy directory over file", copying("/d", "/g")}},
-	{operation: operation{"Copy directory over directory", copying("/d", "/t")}, merges: true},
+	{operation: operation{"Copy file over directory", copying("/f", "/t")}, removes: true, tree: true},
+	{operation: operation{"Copy directory", copying("/d", "/new")}, tree: true},
+	{operation: operation{"Copy directory over file", copying("/d", "/g")}, tree: true},
+	{operation: operation{"Copy directory over directory", copying("/d", "/t")}, merges: true, tree: true},
 	{operation: operation{"Rename file beside", moving("/f", "/new")}, half: copying("/f", "/new")},
 	{operation: operation{"Rename file", moving("/f", "/d/new")}, half: copying("/f", "/d/new")},
 	{operation: operation{"Rename file over", moving("/f", "/d/a")}, half: copying("/f", "/d/a"), removes: true},
-	{operation: operation{"Rename directory", moving("/d", "/new")}, half: copying("/d", "/new")},
-	{operation: operation{"Rename directory over file", moving("/d", "/g")}, half: copying("/d", "/g")},
+	{operation: operation{"Rename directory", moving("/d", "/new")}, half: copying("/d", "/new"), tree: true},
+	{operation: operation{"Rename directory over file", moving("/d", "/g")}, half: copying("/d", "/g"), tree: true},
 	{operation: operation{"Rename directory over directory", moving("/d", "/t")}, half: copying("/d", "/t"), merges: true,
-		removes: true},
+		removes: true, tree: true},
 	{operation: operation{"RemoveAll file", removing("/f")}, removes: true},
-	{operation: operation{"RemoveAll directory", removing("/d")}, removes: true},
+	{operation: operation{"RemoveAll directory", removing("/d")}, removes: true, tree: true},
 }

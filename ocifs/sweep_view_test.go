@@ -35,6 +35,7 @@ func (f *fake) smallWorld() {
 	// A crash in the removal of /o left its member.
 	f.Fail(registrytest.Match{Method: "PUT DELETE", Path: "/o/manifests/"}, registrytest.Status(403, "DENIED"), 0)
 	_ = tree.RemoveAll(ctx, "/o", nil)
+	f.settle() // what it does behind its answer has failed too
 	f.Heal()
 	if f.Manifest("o", "a") == nil {
 		f.Fatal("there is no orphan in /o")
