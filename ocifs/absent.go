@@ -14,7 +14,7 @@ const (
 	tagsPerMiss   = 100 // of a list that cost as much as one question
 )
 
-// listed is what is known of the tags of a repository.
+// listed is what is known of the tags of a directory.
 type listed struct {
 	tags   []string  // sorted
 	asked  stamp     // of FS.tags
@@ -22,9 +22,9 @@ type listed struct {
 	since  time.Time // of the misses, if there is no list
 }
 
-// keepListed keeps the tags of a repository for questions about single ones; list.go calls it with every answer.
-func (f *FS) keepListed(repo string, tags []string, asked stamp) {
-	f.listed.put(repo, listed{tags: tags, asked: asked}, max(1, len(tags)))
+// keepListed keeps the tags of a directory for questions about single ones; list.go calls it with every answer.
+func (f *FS) keepListed(d directory, tags []string, asked stamp) {
+	f.listed.put(d, listed{tags: tags, asked: asked}, max(1, len(tags)))
 }
 
 // unlisted says whether a fresh list shows that repo does not have tag. What has changed since, by us or as we were told,
@@ -37,12 +37,13 @@ func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
 	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
 		return false // it has been there
 	}
-	l, _ := f.listed.get(repo)
+	d := f.layout.of(repo, tag)
+	l, _ := f.listed.get(d)
 	if !f.isFresh(l) {
-		if !f.worthList(repo, l) {
+		if !f.worthList(d, l) {
 			return false
 		}
-		if l = f.askListed(ctx, repo); !f.isFresh(l) {
+		if l = f.askListed(ctx, d); !f.isFresh(l) {
 			return false // whoever asks for the tag will hear why
 		}
 	}
@@ -51,16 +52,16 @@ func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
 }
 
 // askListed asks for the list, once for all who want it at the same time.
-func (f *FS) askListed(ctx context.Context, repo string) listed {
-	leave, err := f.listing.join(ctx, repo)
+func (f *FS) askListed(ctx context.Context, d directory) listed {
+	leave, err := f.listing.join(ctx, d)
 	if err != nil {
 		return listed{}
 	}
 	defer leave()
-	l, _ := f.listed.get(repo)
+	l, _ := f.listed.get(d)
 	if !f.isFresh(l) {
-		_, _ = f.listTags(ctx, repo)
-		l, _ = f.listed.get(repo)
+		_, _ = f.listTags(ctx, d)
+		l, _ = f.listed.get(d)
 	}
 	return l
 }
@@ -70,7 +71,7 @@ func (f *FS) isFresh(l listed) bool {
 }
 
 // worthList counts a question about an absent name, and says whether the list is cheaper than more of them.
-func (f *FS) worthList(repo string, l listed) bool {
+func (f *FS) worthList(d directory, l listed) bool {
 	now := time.Now()
 	if now.Sub(l.since) > f.tags.freshness {
 		l.since, l.misses = now, 0
@@ -80,6 +81,6 @@ func (f *FS) worthList(repo string, l listed) bool {
 	if worth {
 		l.misses = 0
 	}
-	f.listed.put(repo, l, max(1, len(l.tags)))
+	f.listed.put(d, l, max(1, len(l.tags)))
 	return worth
 }

@@ -160,7 +160,7 @@ func TestForgetIsOfTheTree(t *testing.T) {
 		"":    {"x.root": true, "a/b": true, "": false, long: false},
 		"a/b": {"a/b": true, "a/b/c": true, "a": false, "a/bc": false, "x.root": false, "": false},
 	} {
-		f := &FS{layout: layout{prefix: prefix}, tags: newAnswers[tagged](time.Hour, 100), lists: newAnswers[[]string](time.Hour, 100)}
+		f := &FS{layout: pathLayout{prefix: prefix}, tags: newAnswers[tagged](time.Hour, 100), lists: newAnswers[[]string](time.Hour, 100)}
 		for repo, want := range told {
 			asked := f.tags.ask()
 			f.Forget(repo, "tag")

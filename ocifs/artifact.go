@@ -150,9 +150,9 @@ func (a *artifact) artifactType() string {
 	return typeFile
 }
 
-// parse reads the manifest that stands under tag. What it cannot read as ours is foreign, not an error: a registry
+// parse reads the manifest that stands under a tag of d. What it cannot read as ours is foreign, not an error: a registry
 // holds all kinds of things.
-func parse(tag string, data []byte) artifact {
+func parse(d directory, tag string, data []byte) artifact {
 	var m ocispec.Manifest
 	if json.Unmarshal(data, &m) != nil || m.Layers == nil || m.Config.Digest == "" {
 		return artifact{}
@@ -174,7 +174,7 @@ func parse(tag string, data []byte) artifact {
 	if a.birthTime.IsZero() {
 		a.birthTime = a.modTime
 	}
-	_, kind := nameOf(tag)
+	_, kind := d.nameOf(tag)
 	switch {
 	case at == typeTombstone:
 		return artifact{kind: kindTombstone}
@@ -183,7 +183,7 @@ func parse(tag string, data []byte) artifact {
 	case at == typeFile && kind == tagFile:
 		a.kind = kindFile
 	case kind == tagFile && len(m.Layers) == 1 && checkName(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == nil &&
-		fileTag(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag: // of a hash anything can be the preimage, "../x" too
+		d.file(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag: // of a hash anything can be the preimage, "../x" too
 		a.kind = kindShared
 		a.name = m.Layers[0].Annotations[ocispec.AnnotationTitle]
 		a.setContent(m)
@@ -192,9 +192,9 @@ func parse(tag string, data []byte) artifact {
 		return artifact{}
 	}
 	// The name is shown only where it is the one that the tag was made from, so no two members look alike.
-	if name := m.Annotations[keyName]; checkName(name) == nil && tagOf(name, kind) == tag {
+	if name := m.Annotations[keyName]; checkName(name) == nil && d.tagOf(name, kind) == tag {
 		a.name = name
-	} else if name, _ := nameOf(tag); name != "" {
+	} else if name, _ := d.nameOf(tag); name != "" {
 		a.name = name
 	} else {
 		return artifact{}

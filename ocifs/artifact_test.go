@@ -46,7 +46,7 @@ func goldenArtifacts() map[string]struct {
 	parts.size, parts.content = 11, digest.FromString("hello world")
 	parts.layers = blobsOf([]ocispec.Descriptor{layerOf("hello "), layerOf("world")})
 	empty.size, empty.content, empty.layers = 0, digest.FromBytes(nil), nil
-	tag := fileTag(file.name)
+	tag := in.file(file.name)
 	return map[string]form{
 		"file":            {tag, file, false},
 		"file-compatible": {tag, file, true},
@@ -54,7 +54,7 @@ func goldenArtifacts() map[string]struct {
 		"file-checksums":  {tag, sums, false},
 		"file-parts":      {tag, parts, false},
 		"file-empty":      {tag, empty, false},
-		"directory":       {markerTag(directory.name), directory, false},
+		"directory":       {in.marker(directory.name), directory, false},
 		"tombstone":       {"x", artifact{kind: kindTombstone, modTime: modified}, false},
 	}
 }
@@ -87,7 +87,7 @@ func TestGoldenManifests(t *testing.T) {
 				t.Errorf("the format has changed:\n%s\nwas\n%s", pretty.Bytes(), golden)
 			}
 			// What was ever written is read.
-			got := parse(g.tag, golden)
+			got := parse(in, g.tag, golden)
 			want := g.artifact
 			if want.kind == kindTombstone {
 				want = artifact{kind: kindTombstone}
@@ -133,7 +133,7 @@ func TestParseForeign(t *testing.T) {
 		{"a negative size", "a.txt", strings.Replace(shared, `"size":2,"ann`, `"size":-2,"ann`, 1), kindForeign},
 		{"a tombstone", "anything", golden("tombstone"), kindTombstone},
 	} {
-		if got := parse(tt.tag, []byte(tt.manifest)); got.kind != tt.want {
+		if got := parse(in, tt.tag, []byte(tt.manifest)); got.kind != tt.want {
 			t.Errorf("%s: kind %v, want %v", tt.what, got.kind, tt.want)
 		}
 	}
@@ -144,12 +144,12 @@ func TestParseForeign(t *testing.T) {
 	} {
 		quoted, _ := json.Marshal(title)
 		manifest := strings.Replace(shared, `"a.txt"`, string(quoted), 1)
-		if got := parse(fileTag(title), []byte(manifest)); got.kind != want {
+		if got := parse(in, in.file(title), []byte(manifest)); got.kind != want {
 			t.Errorf("a title %.20q: kind %v, want %v", title, got.kind, want)
 		}
 	}
 	// `oras tag` of one of our files: a copy under the name that the tag spells.
-	if got := parse("copy", []byte(golden("file"))); got.kind != kindFile || got.name != "copy" {
+	if got := parse(in, "copy", []byte(golden("file"))); got.kind != kindFile || got.name != "copy" {
 		t.Errorf("a file retagged as copy is %v %q", got.kind, got.name)
 	}
 }
@@ -199,10 +199,10 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, tag string, data []byte) {
-		a := parse(tag, data)
+		a := parse(in, tag, data)
 		switch a.kind {
 		case kindFile, kindDirectory, kindShared:
-			if checkName(a.name) != nil || tagOf(a.name, map[bool]tagKind{true: tagDirectory, false: tagFile}[a.kind == kindDirectory]) != tag {
+			if checkName(a.name) != nil || in.tagOf(a.name, map[bool]tagKind{true: tagDirectory, false: tagFile}[a.kind == kindDirectory]) != tag {
 				t.Fatalf("%q is shown as %q", tag, a.name)
 			}
 			if a.size < 0 {

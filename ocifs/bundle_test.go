@@ -21,7 +21,7 @@ func members(n int) []bundled {
 		if err != nil {
 			panic(err)
 		}
-		list[i] = bundled{tag: fileTag(a.name), asked: time.Unix(1_790_000_000+int64(i), 0), manifest: data}
+		list[i] = bundled{tag: in.file(a.name), asked: time.Unix(1_790_000_000+int64(i), 0), manifest: data}
 	}
 	return list
 }

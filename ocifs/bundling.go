@@ -36,10 +36,10 @@ const (
 	bundleLatest = 5 * time.Minute
 )
 
-// bundling is what is to be written, by repository.
+// bundling is what is to be written, by directory.
 type bundling struct {
 	mu      sync.Mutex
-	due     map[string]*bundleDue
+	due     map[directory]*bundleDue
 	refused bool // the registry lets us push no index
 }
 
@@ -48,26 +48,26 @@ type bundleDue struct {
 	timer *time.Timer
 }
 
-// bundleLater has the bundle of the repository written some time after the last call.
+// bundleLater has the bundle of the directory written some time after the last call.
 func (f *FS) bundleLater(changed reference) {
-	repo := changed.repo
-	if f.bundles == nil || changed.tag == indexTag {
+	in := f.layout.of(changed.repo, changed.tag)
+	if f.bundles == nil || changed.tag == in.index() {
 		return
 	}
 	b := &f.bundling
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if d := b.due[repo]; d != nil {
+	if d := b.due[in]; d != nil {
 		if time.Since(d.first) < bundleLatest-bundleQuiet {
 			d.timer.Reset(bundleQuiet)
 		}
 		return
 	}
 	if b.due == nil {
-		b.due = map[string]*bundleDue{}
+		b.due = map[directory]*bundleDue{}
 	}
-	b.due[repo] = &bundleDue{first: time.Now(), timer: time.AfterFunc(bundleQuiet, func() {
-		f.behind(func(ctx context.Context) { f.bundleNow(ctx, repo) })
+	b.due[in] = &bundleDue{first: time.Now(), timer: time.AfterFunc(bundleQuiet, func() {
+		f.behind(func(ctx context.Context) { f.bundleNow(ctx, in) })
 	})}
 }
 
@@ -75,61 +75,61 @@ func (f *FS) bundleLater(changed reference) {
 func (f *FS) bundleAll(ctx context.Context) {
 	b := &f.bundling
 	b.mu.Lock()
-	repos := make([]string, 0, len(b.due))
-	for repo, d := range b.due {
-		d.timer.Stop()
-		repos = append(repos, repo)
+	all := make([]directory, 0, len(b.due))
+	for d, due := range b.due {
+		due.timer.Stop()
+		all = append(all, d)
 	}
 	b.mu.Unlock()
-	_ = each(ctx, f, repos, func(ctx context.Context, _ int, repo string) error {
-		f.bundleNow(ctx, repo)
+	_ = each(ctx, f, all, func(ctx context.Context, _ int, d directory) error {
+		f.bundleNow(ctx, d)
 		return nil
 	})
 }
 
-// bundleNow writes the bundle of repo, and the directory index where the directory is large.
-func (f *FS) bundleNow(ctx context.Context, repo string) {
+// bundleNow writes the bundle of d, and the directory index where the directory is large.
+func (f *FS) bundleNow(ctx context.Context, d directory) {
 	b := &f.bundling
 	b.mu.Lock()
-	due := b.due[repo] != nil
-	delete(b.due, repo)
+	due := b.due[d] != nil
+	delete(b.due, d)
 	refused := b.refused
 	b.mu.Unlock()
 	if !due {
 		return
 	}
-	n, of, err := f.bundle(ctx, repo)
+	n, of, err := f.bundle(ctx, d)
 	if err == nil && n >= indexFrom && n > of/2 && !refused { // a poor one must not replace a better one
-		if err = f.pushIndex(ctx, repo); status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden {
+		if err = f.pushIndex(ctx, d); status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden {
 			b.mu.Lock()
 			b.refused = true
 			b.mu.Unlock()
 		}
 	}
 	if err != nil {
-		f.log.Debug("what is known of a directory is not kept", "repository", repo, "error", err)
+		f.log.Debug("what is known of a directory is not kept", "directory", d, "error", err)
 	}
 }
 
-// bundle writes what is known of repo to the local disk, and says how many members of how many that are.
-func (f *FS) bundle(ctx context.Context, repo string) (n, of int, err error) {
-	tags, err := f.listTags(ctx, repo)
+// bundle writes what is known of d to the local disk, and says how many members of how many that are.
+func (f *FS) bundle(ctx context.Context, d directory) (n, of int, err error) {
+	tags, err := f.listTags(ctx, d)
 	if err != nil {
 		return 0, 0, err
 	}
 	if len(tags) < bundleFrom {
-		f.bundles.drop(repo)
+		f.bundles.drop(d.String())
 		return 0, len(tags), nil
 	}
-	f.recall(ctx, repo, tags) // a tree that only writes knows little of what is there
+	f.recall(ctx, d, tags) // a tree that only writes knows little of what is there
 	// Manifests come from the bundle before, as far as they are in it: both are sorted, so it is read along.
-	next, stop := iter.Pull(f.bundles.members(repo))
+	next, stop := iter.Pull(f.bundles.members(d.String()))
 	defer stop()
 	before, more := next()
-	err = f.bundles.write(repo, func(yield func(bundled) bool) {
+	err = f.bundles.write(d.String(), func(yield func(bundled) bool) {
 		for _, tag := range tags {
-			t, at, known := f.tags.last(reference{repo, tag})
-			if tag == indexTag || known && t.digest == "" {
+			t, at, known := f.tags.last(reference{d.repo, tag})
+			if tag == d.index() || known && t.digest == "" {
 				continue
 			}
 			for more && before.tag < tag {
@@ -145,7 +145,7 @@ func (f *FS) bundle(ctx context.Context, repo string) (n, of int, err error) {
 				m.manifest = before.manifest
 			default:
 				var e error
-				if m.manifest, e = f.manifestBytes(ctx, repo, t); e != nil {
+				if m.manifest, e = f.manifestBytes(ctx, d.repo, t); e != nil {
 					continue // it will be asked for
 				}
 			}
@@ -157,9 +157,9 @@ func (f *FS) bundle(ctx context.Context, repo string) (n, of int, err error) {
 	return n, len(tags), err
 }
 
-// pushIndex pushes the bundle of repo as its directory index.
-func (f *FS) pushIndex(ctx context.Context, repo string) error {
-	file, err := f.bundles.open(repo)
+// pushIndex pushes the bundle of d as its directory index.
+func (f *FS) pushIndex(ctx context.Context, d directory) error {
+	file, err := f.bundles.open(d.String())
 	if err != nil {
 		return err
 	}
@@ -171,76 +171,76 @@ func (f *FS) pushIndex(ctx context.Context, repo string) error {
 	}
 	desc := ocispec.Descriptor{MediaType: typeContent, Digest: sum.Digest(), Size: size}
 	push := func() error {
-		return f.pushBlob(ctx, repo, desc, func() (io.Reader, error) { return io.NewSectionReader(file, 0, size), nil })
+		return f.pushBlob(ctx, d.repo, desc, func() (io.Reader, error) { return io.NewSectionReader(file, 0, size), nil })
 	}
 	if err := push(); err != nil {
 		return err
 	}
 	a := &artifact{kind: kindIndex, name: "index.gz", modTime: time.Now(), size: size, layers: []blob{blobOf(desc)}}
-	_, err = f.commit(ctx, repo, indexTag, a, push)
+	_, err = f.commit(ctx, d.repo, d.index(), a, push)
 	return err
 }
 
-// recall learns what the last process knew of tags in repo, or the last machine, where so many are unknown that asking
+// recall learns what the last process knew of tags in d, or the last machine, where so many are unknown that asking
 // for each would take long. What it does not find out is asked for by the caller. False: it had nothing to look at.
-func (f *FS) recall(ctx context.Context, repo string, tags []string) bool {
+func (f *FS) recall(ctx context.Context, d directory, tags []string) bool {
 	if f.bundles == nil {
 		return false
 	}
-	leave, err := f.recalls.join(ctx, repo)
+	leave, err := f.recalls.join(ctx, d)
 	if err != nil {
 		return false
 	}
 	defer leave()
-	if _, unknown := f.age(repo, tags); unknown < bundleFrom { // or another has just done it
+	if _, unknown := f.age(d.repo, tags); unknown < bundleFrom { // or another has just done it
 		return true
 	}
 	learn := func(m bundled) error {
 		if _, listed := slices.BinarySearch(tags, m.tag); listed {
-			d := digest.FromBytes(m.manifest)
-			if f.tags.recall(reference{repo, m.tag}, tagged{d, int64(len(m.manifest))}, m.asked) {
-				f.decode(repo, m.tag, d, m.manifest)
+			sum := digest.FromBytes(m.manifest)
+			if f.tags.recall(reference{d.repo, m.tag}, tagged{sum, int64(len(m.manifest))}, m.asked) {
+				f.decode(d.repo, m.tag, sum, m.manifest)
 			}
 		}
 		return ctx.Err()
 	}
-	if err := f.bundles.read(repo, learn); err != nil {
-		f.log.Debug("what was known of a directory is lost", "repository", repo, "error", err)
+	if err := f.bundles.read(d.String(), learn); err != nil {
+		f.log.Debug("what was known of a directory is lost", "directory", d, "error", err)
 	}
-	_, there := slices.BinarySearch(tags, indexTag)
-	if _, unknown := f.age(repo, tags); !there || unknown < indexFrom {
+	_, there := slices.BinarySearch(tags, d.index())
+	if _, unknown := f.age(d.repo, tags); !there || unknown < indexFrom {
 		return true
 	}
-	err = f.fetchIndex(ctx, repo)
+	err = f.fetchIndex(ctx, d)
 	if err == nil {
-		err = f.bundles.read(repo, learn)
+		err = f.bundles.read(d.String(), learn)
 	}
 	if err != nil && ctx.Err() == nil {
-		f.log.Debug("a directory index is of no use", "repository", repo, "error", err)
+		f.log.Debug("a directory index is of no use", "directory", d, "error", err)
 	}
 	return true
 }
 
-// fetchIndex makes the directory index of repo the bundle on the local disk.
-func (f *FS) fetchIndex(ctx context.Context, repo string) error {
-	r, err := f.repository(repo)
+// fetchIndex makes the directory index of d the bundle on the local disk.
+func (f *FS) fetchIndex(ctx context.Context, d directory) error {
+	r, err := f.repository(d.repo)
 	if err != nil {
 		return err
 	}
-	_, data, err := r.fetchManifest(ctx, indexTag)
+	_, data, err := r.fetchManifest(ctx, d.index())
 	if err != nil {
-		return failure(err, "fetch manifest %s in %s", indexTag, repo)
+		return failure(err, "fetch manifest %s in %s", d.index(), d.repo)
 	}
 	desc, err := parseIndex(data)
 	if err != nil {
 		return err
 	}
-	b, err := f.openBlob(ctx, repo, desc)
+	b, err := f.openBlob(ctx, d.repo, desc)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	return f.bundles.keep(repo, b)
+	return f.bundles.keep(d.String(), b)
 }
 
 // parseIndex gives the one layer of a directory index.

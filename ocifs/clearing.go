@@ -16,13 +16,13 @@ const (
 )
 
 // clearings are the places of removed directories that are being cleared while the answer is given already. There is one
-// for a repository at a time. Whoever makes the directory anew waits for it first (join), so that it cannot take what is
+// for a directory at a time. Whoever makes the directory anew waits for it first (join), so that it cannot take what is
 // new for what is old. The hands are one set for all of them.
 type clearings struct {
 	hands hands
 
 	mu      sync.Mutex
-	last    map[string]*clearing // by repository
+	last    map[directory]*clearing
 	turns   chan struct{}
 	count   int
 	stopped bool
@@ -47,22 +47,22 @@ func (c *clearing) take() bool {
 }
 
 // begin has clear called behind; false: there is too much to do already.
-func (c *clearings) begin(repo string, clear func(ctx context.Context)) bool {
+func (c *clearings) begin(d directory, clear func(ctx context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped || c.count == clearingsWaiting {
 		return false
 	}
 	if c.last == nil {
-		c.last, c.turns = map[string]*clearing{}, make(chan struct{}, clearingsAtOnce)
+		c.last, c.turns = map[directory]*clearing{}, make(chan struct{}, clearingsAtOnce)
 		c.ctx, c.stop = context.WithCancel(context.Background())
 	}
-	earlier := c.last[repo] // another server made the directory in between
+	earlier := c.last[d] // another server made the directory in between
 	mine := &clearing{taken: earlier != nil, done: make(chan struct{})}
-	c.last[repo] = mine
+	c.last[d] = mine
 	c.count++
 	c.wg.Go(func() {
-		defer c.end(repo, mine)
+		defer c.end(d, mine)
 		if earlier != nil {
 			<-earlier.done
 		}
@@ -79,20 +79,20 @@ func (c *clearings) begin(repo string, clear func(ctx context.Context)) bool {
 	return true
 }
 
-func (c *clearings) end(repo string, mine *clearing) {
+func (c *clearings) end(d directory, mine *clearing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last[repo] == mine {
-		delete(c.last, repo)
+	if c.last[d] == mine {
+		delete(c.last, d)
 	}
 	c.count--
 	close(mine.done)
 }
 
-// join waits for the clearing of repo. One that has not begun is left to the caller.
-func (c *clearings) join(ctx context.Context, repo string) error {
+// join waits for the clearing of d. One that has not begun is left to the caller.
+func (c *clearings) join(ctx context.Context, d directory) error {
 	c.mu.Lock()
-	running := c.last[repo]
+	running := c.last[d]
 	c.mu.Unlock()
 	if running == nil || running.take() {
 		return nil
@@ -101,7 +101,7 @@ func (c *clearings) join(ctx context.Context, repo string) error {
 	case <-running.done:
 		return nil
 	case <-ctx.Done():
-		return failure(ctx.Err(), "wait until %s is cleared", repo)
+		return failure(ctx.Err(), "wait until %s is cleared", d)
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *clearings) close(ctx context.Context) error {
 // clearBehind clears the place of the directory p, which is gone, behind the answer. It is gone whatever happens now, so
 // a failure is not the client's: what stays is an orphan, cleared when a directory of that name is made again.
 func (f *FS) clearBehind(ctx context.Context, p place) {
-	repo, err := f.layout.repository(p.name)
+	d, err := f.layout.directory(p.name)
 	if err != nil {
 		return // it never held anything
 	}
@@ -142,7 +142,7 @@ func (f *FS) clearBehind(ctx context.Context, p place) {
 			f.log.Warn("members of a removed directory are left in the registry", "directory", p.name, "error", err)
 		}
 	}
-	if !f.clearings.begin(repo, clear) {
+	if !f.clearings.begin(d, clear) {
 		clear(context.WithoutCancel(ctx))
 	}
 }
@@ -166,7 +166,7 @@ func (f *FS) goneAt(p place) func(context.Context) error {
 }
 
 func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(context.Context) error) error {
-	repo, err := f.layout.repository(dir)
+	d, err := f.layout.directory(dir)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 	if err := below.wait(); err != nil {
 		return err
 	}
-	return f.removeTags(ctx, w.hands, repo, l.ours, gone)
+	return f.removeTags(ctx, w.hands, d.repo, l.ours, gone)
 }
 
 // removeTags removes tags of a directory that is gone. Whether it still is, is asked before each few of them: a registry

@@ -59,10 +59,10 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 	if s, d := f.Key(src), f.Key(dst); src == dst || strings.HasPrefix(d, s+"/") || strings.HasPrefix(s, d+"/") {
 		return from, to, nil, fmt.Errorf("%s and %s are one, or one within the other: %w", src, dst, fs.ErrInvalid)
 	}
-	if from, err = f.layout.place(src); err != nil {
+	if from, err = f.place(src); err != nil {
 		return from, to, nil, err
 	}
-	if to, err = f.layout.place(dst); err != nil {
+	if to, err = f.place(dst); err != nil {
 		return from, to, nil, err
 	}
 	if unlock, err = f.lock(ctx, src, dst); err != nil {

@@ -26,33 +26,33 @@ func (f *FS) copyTree(ctx context.Context, w *walk, i *info, src string, to plac
 // copyMembers copies the members of the directory src to the place dst, in a tree that nobody sees yet. What an earlier
 // directory left there is replaced, or goes first.
 func (f *FS) copyMembers(ctx context.Context, w *walk, src, dst string, move bool, gone func(context.Context) error) error {
-	repo, err := f.layout.repository(dst)
+	d, err := f.layout.directory(dst)
 	if err != nil {
 		return err
 	}
-	if err := f.clearings.join(ctx, repo); err != nil {
+	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
 	l, there, err := f.listBoth(ctx, w.hands, src, dst, move)
 	if err != nil {
 		return err
 	}
-	if err := f.clearRest(ctx, w, dst, repo, l, there, gone); err != nil {
+	if err := f.clearRest(ctx, w, dst, d, l, there, gone); err != nil {
 		return err
 	}
 	if len(l.members) > 0 { // once, not for each of them
-		err := w.hands.do(ctx, func() error { return f.mountBlob(ctx, repo, l.members[0].repo, emptyBlob) })
+		err := w.hands.do(ctx, func() error { return f.mountBlob(ctx, d.repo, l.members[0].repo, emptyBlob) })
 		if err != nil {
 			return err
 		}
 	}
 	for _, m := range l.members {
-		from, to, tag := join(src, m.name), join(dst, m.name), fileTag(m.name)
+		from, to, tag := join(src, m.name), join(dst, m.name), d.file(m.name)
 		if m.IsDir() {
-			tag = markerTag(m.name)
+			tag = d.marker(m.name)
 		}
 		w.do(ctx, to, func() error {
-			_, err := f.copyFile(ctx, oneHand(), m, repo, tag, m.name)
+			_, err := f.copyFile(ctx, oneHand(), m, d.repo, tag, m.name)
 			return err
 		})
 		if m.IsDir() {
@@ -88,8 +88,12 @@ func (f *FS) listBoth(ctx context.Context, h hands, src, dst string, move bool) 
 	if err != nil {
 		return l, there, err
 	}
+	d, err := f.layout.directory(dst)
+	if err != nil {
+		return l, there, err
+	}
 	for _, m := range l.members {
-		for _, tag := range []string{fileTag(m.name), markerTag(m.name)} {
+		for _, tag := range []string{d.file(m.name), d.marker(m.name)} {
 			if t := there.at[tag]; t != nil && t.kind == kindForeign {
 				return l, there, errForeign(join(dst, m.name))
 			}
@@ -102,8 +106,8 @@ func (f *FS) listBoth(ctx context.Context, h hands, src, dst string, move bool) 
 }
 
 // clearRest clears what is left of an earlier directory in the place dst and will not be replaced by l.
-func (f *FS) clearRest(ctx context.Context, w *walk, dst, repo string, l, there listing, gone func(context.Context) error) error {
-	comes := l.tags()
+func (f *FS) clearRest(ctx context.Context, w *walk, dst string, d directory, l, there listing, gone func(context.Context) error) error {
+	comes := l.tags(d)
 	below := w.within()
 	var rest []string
 	for _, tag := range there.ours {
@@ -119,17 +123,17 @@ func (f *FS) clearRest(ctx context.Context, w *walk, dst, repo string, l, there 
 	if err := below.wait(); err != nil {
 		return err
 	}
-	return f.removeTags(ctx, w.hands, repo, rest, gone)
+	return f.removeTags(ctx, w.hands, d.repo, rest, gone)
 }
 
-// tags are those of the members.
-func (l listing) tags() map[string]bool {
+// tags are those that the members have in d.
+func (l listing) tags(d directory) map[string]bool {
 	tags := make(map[string]bool, len(l.members))
 	for _, m := range l.members {
 		if m.IsDir() {
-			tags[markerTag(m.name)] = true
+			tags[d.marker(m.name)] = true
 		} else {
-			tags[fileTag(m.name)] = true
+			tags[d.file(m.name)] = true
 		}
 	}
 	return tags

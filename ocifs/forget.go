@@ -10,7 +10,7 @@ func (f *FS) Changed(repo, ref string) {
 	} else {
 		f.tags.forget(reference{repo, ref})
 	}
-	f.lists.forget(reference{repo: repo})
+	f.lists.forget(f.listOf(reference{repo, ref}))
 }
 
 // Forget tells that something has changed in a repository, named as the registry names it, prefix included, and what: a
@@ -31,5 +31,5 @@ func (f *FS) Forget(repo, tag string) {
 	} else {
 		f.tags.forget(reference{repo, tag})
 	}
-	f.lists.forget(reference{repo: repo})
+	f.lists.forget(f.listOf(reference{repo, tag}))
 }

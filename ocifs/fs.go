@@ -108,15 +108,15 @@ type FS struct {
 	noStreams    atomic.Bool  // the registry takes uploads in one piece only
 	bundles      *bundles     // nil: none are kept
 	bundling     bundling
-	recalls      flights[string] // by repository
+	recalls      flights[directory]
 	revalidation revalidation
 	background   background
 
 	locks        locks
 	tags         *answers[tagged]                // what the registry said about tags
-	lists        *answers[[]string]              // and about repositories
-	listed       *recent[string, listed]         // the same, for questions about single tags
-	listing      flights[string]                 // and who asks for them
+	lists        *answers[[]string]              // and about directories
+	listed       *recent[directory, listed]      // the same, for questions about single tags
+	listing      flights[directory]              // and who asks for them
 	questions    questions                       // about tags, that several want an answer to
 	artifacts    *recent[artifactKey, *artifact] // manifests by digest
 	repositories *recent[string, repository]     // clients
@@ -153,10 +153,10 @@ func New(o Options) (*FS, error) {
 		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
 		told:         o.Freshness == Told,
 		local:        o.Local,
-		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
+		layout:       pathLayout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
-		listed:       newRecent[string, listed](keptListedNames),
+		listed:       newRecent[directory, listed](keptListedNames),
 		artifacts:    newRecent[artifactKey, *artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
@@ -178,7 +178,7 @@ func New(o Options) (*FS, error) {
 	switch f.upload {
 	case "", UploadAuto:
 		f.upload = UploadAuto
-		f.noStreams.Store(monolithic(f.layout.host))
+		f.noStreams.Store(monolithic(o.Registry.Reference.Registry))
 	case UploadStream, UploadMonolithic, UploadDirect:
 	default:
 		return nil, fmt.Errorf("there is no way to upload called %q", f.upload)

@@ -33,7 +33,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	return infos, nil
 }
 
-// listing is what the repository of a directory holds.
+// listing is what a directory holds.
 type listing struct {
 	members []*info          // shown, sorted by name
 	ours    []string         // tags that ocidav wrote and may remove, shown or not
@@ -41,26 +41,26 @@ type listing struct {
 	at      map[string]*info // what stands under each tag, shown or not
 }
 
-// list reads the repository of the directory dir, whether or not dir has a marker.
+// list reads the directory dir, whether or not dir has a marker.
 func (f *FS) list(ctx context.Context, h hands, dir string, ask asker) (listing, error) {
 	return f.listTo(ctx, h, dir, ask, func(error) bool { return false })
 }
 
 // listTo is list where a tag may be unreadable for some reasons: it then counts as somebody else's.
 func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared func(error) bool) (listing, error) {
-	repo, err := f.layout.repository(dir)
+	d, err := f.layout.directory(dir)
 	if err != nil {
 		return listing{}, err
 	}
 	var tags []string
-	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, repo); return err })
+	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, d); return err })
 	if err != nil {
 		return listing{}, err
 	}
 	found := make([]*info, len(tags))
 	err = eachBy(ctx, h, tags, func(ctx context.Context, i int, tag string) (err error) {
-		switch _, kind := nameOf(tag); {
-		case tag == indexTag:
+		switch _, kind := d.nameOf(tag); {
+		case tag == d.index():
 			found[i] = &info{artifact: &artifact{kind: kindIndex}}
 			return nil
 		case kind == tagForeign:
@@ -69,9 +69,9 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		}
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
 		// tombstone reads as nothing.
-		found[i], err = ask(ctx, repo, tag)
+		found[i], err = ask(ctx, d.repo, tag)
 		if err != nil && spared(err) {
-			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
+			f.log.Warn("a tag cannot be read, and is left", "repository", d.repo, "tag", tag, "error", err)
 			found[i], err = &info{artifact: &artifact{}}, nil
 		}
 		return err
@@ -99,11 +99,11 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 			l.members = append(l.members, m)
 		}
 		if m != nil && m.IsDir() {
-			directories[fileTag(m.name)] = true
+			directories[d.file(m.name)] = true
 		}
 	}
 	l.members = slices.DeleteFunc(l.members, func(m *info) bool { // a directory outranks a file of its name
-		return !m.IsDir() && directories[fileTag(m.name)]
+		return !m.IsDir() && directories[d.file(m.name)]
 	})
 	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
 	return l, nil
@@ -111,31 +111,31 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 
 // forgetList has the registry asked anew for the members of dir, unless it tells of changes by itself.
 func (f *FS) forgetList(dir string) error {
-	repo, err := f.layout.repository(dir)
+	d, err := f.layout.directory(dir)
 	if err == nil && !f.told {
-		f.lists.forget(reference{repo: repo})
+		f.lists.forget(d.list())
 	}
 	return err
 }
 
-// listTags gives the tags of a repository, from a fresh answer if there is one. The slice is shared.
-func (f *FS) listTags(ctx context.Context, repo string) ([]string, error) {
-	ref := reference{repo: repo}
+// listTags gives the tags of a directory, from a fresh answer if there is one. The slice is shared.
+func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
+	ref := d.list()
 	if tags, known, fresh := f.lists.get(ref); known && fresh {
 		return tags, nil
 	}
-	r, err := f.repository(repo)
+	r, err := f.repository(d.repo)
 	if err != nil {
 		return nil, err
 	}
 	asked, tagsAsked := f.lists.ask(), f.tags.ask()
 	tags, err := r.listTags(ctx)
 	if err != nil {
-		return nil, failure(err, "list tags of %s", repo)
+		return nil, failure(err, "list tags of %s", d)
 	}
 	slices.Sort(tags)
 	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
 	f.lists.learn(ref, tags, asked, max(1, len(tags)))
-	f.keepListed(repo, tags, tagsAsked)
+	f.keepListed(d, tags, tagsAsked)
 	return tags, nil
 }

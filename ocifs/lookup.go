@@ -47,7 +47,7 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 		i := &info{name: "/", artifact: &artifact{kind: kindDirectory}}
 		return state{dir: i}, i, nil
 	}
-	p, err := f.layout.place(name)
+	p, err := f.place(name)
 	if err != nil {
 		return state{}, nil, err
 	}
@@ -76,7 +76,7 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 	type question struct{ repo, tag string }
 	questions := []question{{p.repo, p.file}, {p.repo, p.marker}}
 	for up := parent(p.name); up != "/"; up = parent(up) {
-		a, err := f.layout.place(up)
+		a, err := f.place(up)
 		if err != nil {
 			return state{}, err
 		}
@@ -318,7 +318,7 @@ func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
 
 // decode parses a verified manifest and remembers it.
 func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
-	a := parse(tag, data)
+	a := parse(f.layout.of(repo, tag), tag, data)
 	f.artifacts.put(artifactKey{d, tag}, &a, 1+len(data)/artifactBytes)
 	if a.kind != kindForeign && a.kind != kindShared && a.props.digest == "" { // its config is "{}", so that is there
 		f.present.put(presence{repo, emptyBlob.Digest}, struct{}{}, 1)

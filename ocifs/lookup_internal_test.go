@@ -12,7 +12,7 @@ import (
 // may hold very many of them.
 func TestKeptArtifacts(t *testing.T) {
 	const limit = 100
-	f := &FS{artifacts: newRecent[artifactKey, *artifact](limit), present: newRecent[presence, struct{}](limit)}
+	f := &FS{layout: pathLayout{}, artifacts: newRecent[artifactKey, *artifact](limit), present: newRecent[presence, struct{}](limit)}
 	for size, most := range map[int]int{0: 2 * limit, 50 * artifactBytes: 2, 2 * limit * artifactBytes: 0} {
 		for i := range 3 * limit {
 			name := fmt.Sprintf("%d-%d", size, i)

@@ -66,39 +66,39 @@ func (m *merge) copy(ctx context.Context, i *info, repo, tag, name string) (*inf
 	return copied, err
 }
 
-// both lists src and dst, as the survey has read them, and gives the repository of dst.
-func (m *merge) both(ctx context.Context, src, dst string) (l, there listing, repo string, err error) {
+// both lists src and dst, as the survey has read them, and says where dst is.
+func (m *merge) both(ctx context.Context, src, dst string) (l, there listing, d directory, err error) {
 	if l, err = m.list(ctx, m.walk.hands, src, m.tag); err != nil {
-		return l, there, "", err
+		return l, there, d, err
 	}
 	if there, err = m.list(ctx, m.walk.hands, dst, m.tag); err != nil {
-		return l, there, "", err
+		return l, there, d, err
 	}
-	repo, err = m.layout.repository(dst)
-	return l, there, repo, err
+	d, err = m.layout.directory(dst)
+	return l, there, d, err
 }
 
 // members brings the members of src to the directory dst.
 func (m *merge) members(ctx context.Context, src, dst string) error {
-	l, there, repo, err := m.both(ctx, src, dst)
+	l, there, _, err := m.both(ctx, src, dst)
 	if err != nil {
 		return err
 	}
 	for _, i := range l.members {
 		from, to := join(src, i.name), join(dst, i.name)
-		p, err := m.layout.place(to)
+		p, err := m.place(to)
 		if err != nil {
 			return err
 		}
 		switch {
 		case !i.IsDir():
 			m.do(ctx, to, func() error {
-				_, err := m.copy(ctx, i, repo, p.file, i.name)
+				_, err := m.copy(ctx, i, p.repo, p.file, i.name)
 				return err
 			})
 		case there.at[p.marker] != nil:
 			m.do(ctx, to, func() error {
-				_, err := m.copy(ctx, i, repo, p.marker, i.name)
+				_, err := m.copy(ctx, i, p.repo, p.marker, i.name)
 				return err
 			})
 			m.enter(to, func() error { return m.members(ctx, from, to) })
@@ -119,7 +119,7 @@ func (m *merge) members(ctx context.Context, src, dst string) error {
 
 // prune takes away from the directory dst what the directory src does not have.
 func (m *merge) prune(ctx context.Context, src, dst string) error {
-	l, there, repo, err := m.both(ctx, src, dst)
+	l, there, d, err := m.both(ctx, src, dst)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 			m.enter(join(dst, i.name), func() error { return m.prune(ctx, join(src, i.name), join(dst, i.name)) })
 		}
 	}
-	stays := l.tags()
+	stays := l.tags(d)
 	// A file that a directory hides goes before its marker, or it would come to light.
 	for _, directories := range []bool{false, true} {
 		pass := m.within()
@@ -139,13 +139,13 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 			}
 			name := join(dst, i.name)
 			pass.do(ctx, name, func() error {
-				err := m.removeTag(ctx, repo, tag)
+				err := m.removeTag(ctx, d.repo, tag)
 				if err != nil {
 					return err
 				}
 				m.changed.Store(true)
 				if directories {
-					m.clearBehind(ctx, place{name: name, base: i.name, repo: repo, marker: tag})
+					m.clearBehind(ctx, place{name: name, base: i.name, repo: d.repo, marker: tag})
 				}
 				return nil
 			})

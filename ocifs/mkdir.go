@@ -14,11 +14,11 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 	if name == "/" {
 		return fmt.Errorf("/ is there: %w", fs.ErrExist)
 	}
-	p, err := f.layout.place(name)
+	p, err := f.place(name)
 	if err != nil {
 		return err
 	}
-	repo, err := f.layout.repository(name)
+	d, err := f.layout.directory(name)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 	if err := f.mayMake(ctx, p, check, f.tag); err != nil {
 		return err
 	}
-	if err := f.clearings.join(ctx, repo); err != nil {
+	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
 	began = asOf(began)

@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"fmt"
 	"io/fs"
-	"path"
 	"regexp"
 	"strings"
 	"unicode"
@@ -58,8 +57,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// fileTag gives the tag of the file name.
-func fileTag(name string) string {
+// file gives the tag of the file name in d.
+func (d directory) file(name string) string {
 	name = norm.NFC.String(name)
 	if isTag(name) && !isReserved(name) && !(strings.HasPrefix(name, "sha") && digestTag.MatchString(name)) {
 		return name
@@ -90,8 +89,8 @@ func isReserved(s string) bool {
 	return ok && strings.HasPrefix(rest, ".")
 }
 
-// markerTag gives the tag that marks the directory name in its parent's repository.
-func markerTag(name string) string {
+// marker gives the tag that marks the directory name in its parent d.
+func (d directory) marker(name string) string {
 	return escapeOr(escapedDirectory, hashedDirectory, norm.NFC.String(name))
 }
 
@@ -111,8 +110,8 @@ const (
 	tagDirectory                // a directory's marker
 )
 
-// nameOf inverts fileTag and markerTag. The name is empty for a hash: it is then in the manifest.
-func nameOf(tag string) (name string, kind tagKind) {
+// nameOf inverts file and marker. The name is empty for a hash: it is then in the manifest.
+func (d directory) nameOf(tag string) (name string, kind tagKind) {
 	ok := true
 	switch {
 	case strings.HasPrefix(tag, escapedFile):
@@ -128,18 +127,18 @@ func nameOf(tag string) (name string, kind tagKind) {
 	default:
 		kind, name = tagFile, tag
 	}
-	if !ok || checkName(name) != nil || tagOf(name, kind) != tag { // the one spelling that we write, no other
+	if !ok || checkName(name) != nil || d.tagOf(name, kind) != tag { // the one spelling that we write, no other
 		return "", tagForeign
 	}
 	return name, kind
 }
 
 // tagOf gives the tag of a name of that kind.
-func tagOf(name string, kind tagKind) string {
+func (d directory) tagOf(name string, kind tagKind) string {
 	if kind == tagDirectory {
-		return markerTag(name)
+		return d.marker(name)
 	}
-	return fileTag(name)
+	return d.file(name)
 }
 
 // component gives the repository path component of the directory name.
@@ -165,68 +164,6 @@ func component(name string) string {
 		parts = []string{"x", s, hash(name)[:hashBytes]}
 	}
 	return strings.Join(parts, ".")
-}
-
-// A layout maps names of the tree to repositories and tags. Only this type knows how; another layout is another
-// implementation of its methods.
-type layout struct {
-	host   string // of the registry, counted in the limit of a repository name
-	prefix string // repository of the root
-}
-
-// rootRepository is the root's repository where the reference has no prefix: a repository needs a name.
-const rootRepository = "x.root"
-
-// repository gives the repository of the directory dir, a clean absolute path.
-func (l layout) repository(dir string) (string, error) {
-	repo := l.prefix
-	if dir != "/" {
-		for name := range strings.SplitSeq(dir[1:], "/") {
-			if err := checkName(name); err != nil {
-				return "", err
-			}
-			if repo != "" {
-				repo += "/"
-			}
-			repo += component(name)
-		}
-	} else if repo == "" {
-		repo = rootRepository
-	}
-	if n := len(l.host) + 1 + len(repo); n > maxRepositoryBytes {
-		return "", fmt.Errorf("the path is too long: its repository name with the registry's host has %d characters, the limit is %d: %w",
-			n, maxRepositoryBytes, fs.ErrInvalid)
-	}
-	return repo, nil
-}
-
-// holds says whether repo can be a repository of the tree.
-func (l layout) holds(repo string) bool {
-	if repo == "" || len(repo) > maxRepositoryBytes {
-		return false
-	}
-	return l.prefix == "" || repo == l.prefix || strings.HasPrefix(repo, l.prefix+"/")
-}
-
-// place is where a name other than the root is kept: in repo, under the tag of the file or the marker of the
-// directory.
-type place struct {
-	name         string // clean absolute path
-	base         string // its last element
-	repo         string // repository of its parent
-	file, marker string // tags
-}
-
-func (l layout) place(name string) (place, error) {
-	repo, err := l.repository(path.Dir(name))
-	if err != nil {
-		return place{}, err
-	}
-	base := path.Base(name)
-	if err := checkName(base); err != nil {
-		return place{}, err
-	}
-	return place{name: name, base: base, repo: repo, file: fileTag(base), marker: markerTag(base)}, nil
 }
 
 // escape writes [A-Za-z0-9.-] as it is and every other byte as _hh.

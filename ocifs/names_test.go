@@ -10,6 +10,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// in is a directory of the path layout: the tags of all of them are the same.
+var in = directory{repo: "any"}
+
 func TestFileTag(t *testing.T) {
 	long := strings.Repeat("a", 128)
 	for _, tt := range []struct{ name, tag string }{
@@ -34,8 +37,8 @@ func TestFileTag(t *testing.T) {
 		{"100%", "_.100_25"},
 		{long + "a", "_h.yewlajfc4vkrzsqobd6or4of4mkfkxgd733dfhxjssr5w5jbm2xa"},
 	} {
-		if got := fileTag(tt.name); got != tt.tag {
-			t.Errorf("fileTag(%q) = %q, want %q", tt.name, got, tt.tag)
+		if got := in.file(tt.name); got != tt.tag {
+			t.Errorf("file(%q) = %q, want %q", tt.name, got, tt.tag)
 		}
 	}
 }
@@ -47,11 +50,11 @@ func TestMarkerTag(t *testing.T) {
 		{"_d.x", "_d._5fd.x"},
 		{strings.Repeat("b", 125), "_d." + strings.Repeat("b", 125)},
 	} {
-		if got := markerTag(tt.name); got != tt.tag {
-			t.Errorf("markerTag(%q) = %q, want %q", tt.name, got, tt.tag)
+		if got := in.marker(tt.name); got != tt.tag {
+			t.Errorf("marker(%q) = %q, want %q", tt.name, got, tt.tag)
 		}
 	}
-	if got := markerTag(strings.Repeat("b", 126)); !strings.HasPrefix(got, "_e.") || len(got) != 55 {
+	if got := in.marker(strings.Repeat("b", 126)); !strings.HasPrefix(got, "_e.") || len(got) != 55 {
 		t.Errorf("a long directory name has the tag %q", got)
 	}
 }
@@ -80,23 +83,23 @@ func TestComponent(t *testing.T) {
 
 func TestRepository(t *testing.T) {
 	for _, tt := range []struct {
-		layout    layout
+		layout    pathLayout
 		dir, want string
 	}{
-		{layout{"h", "team/files"}, "/", "team/files"},
-		{layout{"h", "team/files"}, "/a/b", "team/files/a/b"},
-		{layout{"h", ""}, "/", "x.root"},
-		{layout{"h", ""}, "/a", "a"},
+		{pathLayout{"h", "team/files"}, "/", "team/files"},
+		{pathLayout{"h", "team/files"}, "/a/b", "team/files/a/b"},
+		{pathLayout{"h", ""}, "/", "x.root"},
+		{pathLayout{"h", ""}, "/a", "a"},
 	} {
-		if got, err := tt.layout.repository(tt.dir); got != tt.want || err != nil {
-			t.Errorf("repository(%q) under %q = %q, %v, want %q", tt.dir, tt.layout.prefix, got, err, tt.want)
+		if got, err := tt.layout.directory(tt.dir); got.repo != tt.want || err != nil {
+			t.Errorf("repository(%q) under %q = %q, %v, want %q", tt.dir, tt.layout.prefix, got.repo, err, tt.want)
 		}
 	}
 	deep := "/" + strings.Repeat("d/", 126) + "e"
-	if _, err := (layout{"h", ""}).repository(deep); err != nil {
+	if _, err := (pathLayout{"h", ""}).directory(deep); err != nil {
 		t.Errorf("255 characters: %v", err)
 	}
-	_, err := layout{"hh", ""}.repository(deep)
+	_, err := pathLayout{"hh", ""}.directory(deep)
 	if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "255") {
 		t.Errorf("256 characters: %v, want an error that names the limit", err)
 	}
@@ -126,7 +129,7 @@ func TestNameOfForeignTags(t *testing.T) {
 		"sha256-" + strings.Repeat("a", 64),
 		"sha256-" + strings.Repeat("a", 64) + ".sig",
 	} {
-		if name, kind := nameOf(tag); kind != tagForeign {
+		if name, kind := in.nameOf(tag); kind != tagForeign {
 			t.Errorf("nameOf(%q) = %q, %v, want foreign", tag, name, kind)
 		}
 	}
@@ -143,16 +146,16 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		for _, kind := range []tagKind{tagFile, tagDirectory} {
-			tag := tagOf(name, kind)
+			tag := in.tagOf(name, kind)
 			if !tagGrammar.MatchString(tag) {
 				t.Fatalf("%q has the tag %q, which is none", name, tag)
 			}
-			back, k := nameOf(tag)
+			back, k := in.nameOf(tag)
 			if k != kind || back != "" && back != nfc || back == "" && len(tag) != 55 {
 				t.Fatalf("%q -> %q -> %q, kind %v", name, tag, back, k)
 			}
 		}
-		if fileTag(name) == markerTag(name) {
+		if in.file(name) == in.marker(name) {
 			t.Fatalf("file and directory %q share a tag", name)
 		}
 		if c := component(name); !plainComponent.MatchString(c) || reservedComponents[c] {
@@ -166,8 +169,8 @@ func FuzzNameOf(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, tag string) {
-		if name, kind := nameOf(tag); kind != tagForeign && name != "" && tagOf(name, kind) != tag {
-			t.Fatalf("%q -> %q -> %q", tag, name, tagOf(name, kind))
+		if name, kind := in.nameOf(tag); kind != tagForeign && name != "" && in.tagOf(name, kind) != tag {
+			t.Fatalf("%q -> %q -> %q", tag, name, in.tagOf(name, kind))
 		}
 	})
 }
@@ -187,6 +190,6 @@ func FuzzTagGrammar(f *testing.F) {
 
 func BenchmarkNameOf(b *testing.B) {
 	for b.Loop() {
-		nameOf("quarterly-report_2026.pdf")
+		in.nameOf("quarterly-report_2026.pdf")
 	}
 }

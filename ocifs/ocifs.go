@@ -41,7 +41,7 @@
 //
 // A directory exists because of its marker, the tag "_d." and the escaped name in its parent's repository ("_e." and the
 // hash if that is too long). Tags "_X." with any other letter are reserved and not shown, and so are components "x."
-// that are no hashes. names.go
+// that are no hashes. names.go, layout.go
 //
 // # Artifacts
 //

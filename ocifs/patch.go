@@ -54,7 +54,7 @@ func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	if name == "/" { // the root has no marker to keep them at
 		return fmt.Errorf("the root keeps no properties: %w", fs.ErrPermission)
 	}
-	p, err := f.layout.place(name)
+	p, err := f.place(name)
 	if err != nil {
 		return err
 	}

@@ -175,11 +175,11 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	}
 	if err != nil {
 		f.tags.forget(ref) // it may have arrived
-		f.lists.forget(reference{repo: repo})
+		f.lists.forget(f.listOf(ref))
 		return nil, failure(err, "push manifest %s to %s", tag, repo)
 	}
 	if t, known, fresh := f.tags.get(ref); !known || !fresh || t.digest == "" {
-		f.lists.forget(reference{repo: repo})
+		f.lists.forget(f.listOf(ref))
 	}
 	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
 	f.keepManifest(ctx, desc.Digest, data)

@@ -26,7 +26,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	if name == "/" {
 		return nil, fmt.Errorf("/ is a directory: %w", fs.ErrExist)
 	}
-	p, err := f.layout.place(name)
+	p, err := f.place(name)
 	if err != nil {
 		return nil, err
 	}

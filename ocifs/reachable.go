@@ -19,7 +19,7 @@ import (
 func (f *FS) reachable(ctx context.Context, p place, since time.Time) error {
 	var above []place
 	for up := parent(p.name); up != "/"; up = parent(up) {
-		a, err := f.layout.place(up)
+		a, err := f.place(up)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 	if name == "/" {
 		return fmt.Errorf("the root stays: %w", fs.ErrPermission)
 	}
-	p, err := f.layout.place(name)
+	p, err := f.place(name)
 	if err != nil {
 		return err
 	}
@@ -50,8 +50,9 @@ func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
 	if i, err := f.askTag(ctx, p.repo, p.marker); err != nil || i != nil {
 		return state{}, failure
 	}
-	f.lists.forget(reference{repo: p.repo})
-	tags, err := f.listTags(ctx, p.repo)
+	d := f.layout.of(p.repo, p.file)
+	f.lists.forget(d.list())
+	tags, err := f.listTags(ctx, d)
 	if err != nil || !slices.Contains(tags, p.file) {
 		return state{}, failure
 	}

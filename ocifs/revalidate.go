@@ -13,7 +13,7 @@ import (
 const (
 	revalidateParallel = 4
 	revalidatePause    = 20 * time.Millisecond // between two questions
-	revalidateQueue    = 1000                  // repositories
+	revalidateQueue    = 1000                  // directories
 )
 
 // revalidation asks again, behind the listings, what they took from older answers: the oldest first. A listing of 10,000
@@ -21,8 +21,8 @@ const (
 // shows in a listing soon after it was first listed again, and what they have made or removed at once.
 type revalidation struct {
 	mu      sync.Mutex
-	queue   []string // repositories
-	waiting map[string][]string
+	queue   []directory
+	waiting map[directory][]string
 	running bool
 }
 
@@ -33,21 +33,21 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 	if f.told || f.tags.freshness <= 0 {
 		return f.tag, func() {}, nil
 	}
-	repo, err := f.layout.repository(dir)
+	d, err := f.layout.directory(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	tags, err := f.listTags(ctx, repo)
+	tags, err := f.listTags(ctx, d)
 	if err != nil {
 		return nil, nil, err
 	}
-	stale, unknown := f.age(repo, tags)
-	if unknown >= bundleFrom && f.recall(ctx, repo, tags) {
-		stale, unknown = f.age(repo, tags)
+	stale, unknown := f.age(d.repo, tags)
+	if unknown >= bundleFrom && f.recall(ctx, d, tags) {
+		stale, unknown = f.age(d.repo, tags)
 	}
 	learnt := func() {
 		if unknown >= bundleFrom {
-			f.bundleLater(reference{repo: repo})
+			f.bundleLater(d.list())
 		}
 	}
 	if len(stale) <= f.parallel {
@@ -61,7 +61,7 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 	}
 	return ask, func() {
 		learnt()
-		f.revalidate(repo, stale)
+		f.revalidate(d, stale)
 	}, nil
 }
 
@@ -78,22 +78,22 @@ func (f *FS) age(repo string, tags []string) (stale []string, unknown int) {
 	return stale, unknown
 }
 
-// revalidate asks for the tags of repo again, behind the caller. Tags of a repository that is waiting already replace
+// revalidate asks for the tags of d again, behind the caller. Tags of a directory that is waiting already replace
 // those that wait.
-func (f *FS) revalidate(repo string, tags []string) {
+func (f *FS) revalidate(d directory, tags []string) {
 	r := &f.revalidation
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting == nil {
-		r.waiting = map[string][]string{}
+		r.waiting = map[directory][]string{}
 	}
-	if _, ok := r.waiting[repo]; !ok {
+	if _, ok := r.waiting[d]; !ok {
 		if len(r.queue) == revalidateQueue {
 			return // the next listing will ask
 		}
-		r.queue = append(r.queue, repo)
+		r.queue = append(r.queue, d)
 	}
-	r.waiting[repo] = tags
+	r.waiting[d] = tags
 	if !r.running {
 		r.running = f.behind(f.revalidateAll)
 	}
@@ -108,25 +108,25 @@ func (f *FS) revalidateAll(ctx context.Context) {
 			r.mu.Unlock()
 			return
 		}
-		repo := r.queue[0]
-		tags := r.waiting[repo]
+		d := r.queue[0]
+		tags := r.waiting[d]
 		r.queue = r.queue[1:]
-		delete(r.waiting, repo)
+		delete(r.waiting, d)
 		r.mu.Unlock()
-		if err := f.revalidateRepository(ctx, repo, tags); err != nil {
-			f.log.Debug("not asked again", "repository", repo, "error", err) // the next listing will
+		if err := f.revalidateDirectory(ctx, d, tags); err != nil {
+			f.log.Debug("not asked again", "directory", d, "error", err) // the next listing will
 		}
 	}
 }
 
-func (f *FS) revalidateRepository(ctx context.Context, repo string, tags []string) error {
+func (f *FS) revalidateDirectory(ctx context.Context, d directory, tags []string) error {
 	type question struct {
 		tag string
 		at  time.Time
 	}
 	var questions []question
 	for _, tag := range tags {
-		_, at, _ := f.tags.last(reference{repo, tag})
+		_, at, _ := f.tags.last(reference{d.repo, tag})
 		questions = append(questions, question{tag, at})
 	}
 	slices.SortStableFunc(questions, func(a, b question) int { return a.at.Compare(b.at) })
@@ -139,19 +139,19 @@ func (f *FS) revalidateRepository(ctx context.Context, repo string, tags []strin
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		ref := reference{repo, q.tag}
+		ref := reference{d.repo, q.tag}
 		before, known, fresh := f.tags.get(ref)
 		if !known || fresh { // somebody has asked, or changed it
 			return nil
 		}
-		_, err := f.askTag(ctx, repo, q.tag)
+		_, err := f.askTag(ctx, d.repo, q.tag)
 		if after, _, _ := f.tags.get(ref); after != before {
 			changed.Store(true)
 		}
 		return err
 	})
 	if changed.Load() {
-		f.bundleLater(reference{repo: repo})
+		f.bundleLater(d.list())
 	}
 	return err
 }
