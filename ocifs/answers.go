@@ -31,6 +31,7 @@ type answer[V any] struct {
 	known   bool      // else it is only the stamp of a change
 	hearsay bool      // in doubt, or from before this process, or another's
 	at      time.Time // of the question, or of the change; of hearsay what somebody's clock has said
+	asked   uint64    // order of the question
 	changed uint64
 }
 
@@ -74,6 +75,12 @@ func (a *answers[V]) recall(ref reference, v V, at time.Time) bool {
 	return true
 }
 
+// askedSince says whether what is known was asked for after the question that began with earlier.
+func (a *answers[V]) askedSince(ref reference, earlier stamp) bool {
+	s, _ := a.said.get(ref)
+	return s.known && !s.hearsay && s.asked > earlier.order
+}
+
 // ask begins a question.
 func (a *answers[V]) ask() stamp {
 	a.mu.Lock()
@@ -87,7 +94,7 @@ func (a *answers[V]) learn(ref reference, v V, asked stamp, weight int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s, _ := a.said.get(ref); !a.changedLocked(ref, asked) {
-		a.putLocked(ref, answer[V]{value: v, known: true, at: asked.at, changed: s.changed}, weight)
+		a.putLocked(ref, answer[V]{value: v, known: true, at: asked.at, asked: asked.order, changed: s.changed}, weight)
 	}
 }
 

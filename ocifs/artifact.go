@@ -45,6 +45,7 @@ const (
 	kindDirectory                     // a directory's marker
 	kindTombstone                     // reads as absent
 	kindIndex                         // a directory index, see bundling.go; never seen as an artifact
+	kindLayout                        // the record of a layout, see settle.go; never seen as an artifact
 	kindShared                        // a file that others pushed: one layer whose title fits the tag
 )
 
@@ -146,6 +147,8 @@ func (a *artifact) artifactType() string {
 		return typeTombstone
 	case kindIndex:
 		return typeIndex
+	case kindLayout:
+		return typeLayout
 	}
 	return typeFile
 }

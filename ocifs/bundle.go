@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// A bundle is what is known of one repository in one stream: its tags, and the manifest that stands under each. A
+// A bundle is what is known of one directory in one stream: its tags, and the manifest that stands under each. A
 // manifest proves itself by its digest, so a bundle can only be out of date, not wrong: it says that a tag once stood
 // for a manifest, and when the registry last said so.
 //
-//	bundle  = gzip(magic, text repository, *member, end)
+//	bundle  = gzip(magic, text directory, *member, end)
 //	member  = text tag, varint asked, text manifest      asked: Unix time in seconds, 0 for unknown
 //	end     = text "", uvarint number of members
 //	text    = uvarint length, bytes
@@ -83,7 +83,7 @@ func readBundle(r io.Reader, repo string, each func(bundled) error) error {
 	if _, err := io.ReadFull(in, magic); err != nil || string(magic) != bundleMagic {
 		return errBundle
 	}
-	if of, err := in.text(maxRepositoryBytes); err != nil || string(of) != repo {
+	if of, err := in.text(maxRepositoryBytes + maxTagBytes); err != nil || string(of) != repo {
 		return errBundle
 	}
 	for n := uint64(0); ; n++ {

@@ -138,7 +138,7 @@ func (f *FS) clearBehind(ctx context.Context, p place) {
 		return // it never held anything
 	}
 	clear := func(ctx context.Context) {
-		if err := f.clear(ctx, newWalk(f.clearings.hands), p); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := f.clear(ctx, f.newWalk(f.clearings.hands), p); err != nil && !errors.Is(err, fs.ErrExist) {
 			f.log.Warn("members of a removed directory are left in the registry", "directory", p.name, "error", err)
 		}
 	}
@@ -170,7 +170,7 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 	if err != nil {
 		return err
 	}
-	if err := f.forgetList(dir); err != nil {
+	if err := f.forgetList(dir, w.began); err != nil {
 		return err
 	}
 	l, err := f.listTo(ctx, w.hands, dir, f.tag, isLost)

@@ -96,7 +96,7 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 	case target.dir != nil:
 		copied, err = f.merge(ctx, i, from.name, to, move)
 	default:
-		if copied, err = f.copyTree(ctx, newWalk(f.hands()), i, from.name, to, move); err != nil {
+		if copied, err = f.copyTree(ctx, f.newWalk(f.hands()), i, from.name, to, move); err != nil {
 			f.clearBehind(ctx, to) // nobody has seen it
 		}
 	}

@@ -33,7 +33,7 @@ func (f *FS) copyMembers(ctx context.Context, w *walk, src, dst string, move boo
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	l, there, err := f.listBoth(ctx, w.hands, src, dst, move)
+	l, there, err := f.listBoth(ctx, w, src, dst, move)
 	if err != nil {
 		return err
 	}
@@ -67,9 +67,9 @@ func oneHand() hands { return make(hands, 1) }
 
 // listBoth lists the source and the place of a copy, asked anew, and checks that artifacts of others stay as they are.
 // What will be removed is taken as the registry knows it now, for another server may have written since it was asked.
-func (f *FS) listBoth(ctx context.Context, h hands, src, dst string, move bool) (l, there listing, err error) {
+func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) (l, there listing, err error) {
 	for _, dir := range []string{src, dst} {
-		if err := f.forgetList(dir); err != nil {
+		if err := f.forgetList(dir, w.began); err != nil {
 			return l, there, err
 		}
 	}
@@ -79,8 +79,8 @@ func (f *FS) listBoth(ctx context.Context, h hands, src, dst string, move bool) 
 	}
 	var missing error
 	var wg sync.WaitGroup
-	wg.Go(func() { there, missing = f.list(ctx, h, dst, f.tag) })
-	l, err = f.list(ctx, h, src, ask)
+	wg.Go(func() { there, missing = f.list(ctx, w.hands, dst, f.tag) })
+	l, err = f.list(ctx, w.hands, src, ask)
 	wg.Wait()
 	if err == nil {
 		err = missing

@@ -2,8 +2,10 @@ package ocifs_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -112,6 +114,29 @@ func (f *fake) tree() *ocifs.FS {
 	}
 	f.trees = append(f.trees, tree)
 	return tree
+}
+
+// isFlat says whether trees on the registry have the flat layout.
+func (f *fake) isFlat() bool {
+	var o ocifs.Options
+	if f.change != nil {
+		f.change(&o)
+	}
+	return o.Layout == ocifs.LayoutFlat
+}
+
+// tagOf says where the file name of the directory dir is, both of them as plain as can be.
+func (f *fake) tagOf(dir, name string) (repo, tag string) {
+	if f.isFlat() {
+		return "x.root", flatKey(dir) + name
+	}
+	return dir[1:], name
+}
+
+// flatKey is what the tags of a directory's members begin with, by the documentation.
+func flatKey(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return fmt.Sprintf("_f.%x.", sum[:12])
 }
 
 // refuse ends all connections, and says whether new ones are refused.

@@ -10,7 +10,7 @@ func (f *FS) Changed(repo, ref string) {
 	} else {
 		f.tags.forget(reference{repo, ref})
 	}
-	f.lists.forget(f.listOf(reference{repo, ref}))
+	f.forgetLists(repo, ref)
 }
 
 // Forget tells that something has changed in a repository, named as the registry names it, prefix included, and what: a
@@ -31,5 +31,14 @@ func (f *FS) Forget(repo, tag string) {
 	} else {
 		f.tags.forget(reference{repo, tag})
 	}
-	f.lists.forget(f.listOf(reference{repo, tag}))
+	f.forgetLists(repo, tag)
+}
+
+// forgetLists has the list asked for anew that ref is in, or all lists of tags of repo if it is no tag.
+func (f *FS) forgetLists(repo, ref string) {
+	if ref == "" || strings.Contains(ref, ":") {
+		f.lists.doubt(repo)
+	} else {
+		f.lists.forget(f.listOf(reference{repo, ref}))
+	}
 }

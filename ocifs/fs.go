@@ -48,6 +48,7 @@ const Told time.Duration = math.MaxInt64
 type Options struct {
 	Registry  *remote.Registry // required; see Dial
 	Prefix    string           // repository of the root, "" for x.root
+	Layout    string           // LayoutPath or LayoutFlat; empty: path, until FS.Settle has asked
 	Blobs     Blobs            // required
 	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time; see Told
 	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
@@ -92,6 +93,8 @@ const (
 type FS struct {
 	registry *remote.Registry
 	layout   layout
+	wanted   string // Options.Layout
+	prefix   string
 	blobs    Blobs
 	partSize int64
 	spoolDir string
@@ -117,6 +120,7 @@ type FS struct {
 	lists        *answers[[]string]              // and about directories
 	listed       *recent[directory, listed]      // the same, for questions about single tags
 	listing      flights[directory]              // and who asks for them
+	scans        scans                           // how the tags of a flat layout are listed
 	questions    questions                       // about tags, that several want an answer to
 	artifacts    *recent[artifactKey, *artifact] // manifests by digest
 	repositories *recent[string, repository]     // clients
@@ -153,13 +157,18 @@ func New(o Options) (*FS, error) {
 		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
 		told:         o.Freshness == Told,
 		local:        o.Local,
-		layout:       pathLayout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
+		wanted:       o.Layout,
+		prefix:       o.Prefix,
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
 		listed:       newRecent[directory, listed](keptListedNames),
 		artifacts:    newRecent[artifactKey, *artifact](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
+	}
+	var err error
+	if f.layout, err = newLayout(o.Layout, o.Registry.Reference.Registry, o.Prefix); err != nil {
+		return nil, err
 	}
 	f.background.init()
 	f.bundling.refused = o.NoIndex

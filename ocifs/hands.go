@@ -66,6 +66,7 @@ feed:
 // so that what has failed is known.
 type walk struct {
 	hands hands
+	began stamp         // of FS.lists
 	legs  chan struct{} // beside the first one
 	wg    sync.WaitGroup
 
@@ -74,10 +75,12 @@ type walk struct {
 	first  error
 }
 
-func newWalk(h hands) *walk { return &walk{hands: h, legs: make(chan struct{}, cap(h)/2)} }
+func (f *FS) newWalk(h hands) *walk {
+	return &walk{hands: h, began: f.lists.ask(), legs: make(chan struct{}, cap(h)/2)}
+}
 
 // within gives a walk of its own through a part of the tree, with the same hands and legs.
-func (w *walk) within() *walk { return &walk{hands: w.hands, legs: w.legs} }
+func (w *walk) within() *walk { return &walk{hands: w.hands, began: w.began, legs: w.legs} }
 
 // do calls work, one request after the other about name, as soon as there is a free hand, and does not wait for it.
 func (w *walk) do(ctx context.Context, name string, work func() error) {

@@ -18,19 +18,50 @@ type layout interface {
 	holds(repo string) bool
 }
 
-// directory is where the members of a directory are kept: as tags in repo. It gives them their tags, see names.go.
+// Names of the layouts.
+const (
+	LayoutPath = "path"
+	LayoutFlat = "flat"
+)
+
+// newLayout gives the layout of that name for the drive whose root is at prefix.
+func newLayout(name, host, prefix string) (layout, error) {
+	switch name {
+	case "", LayoutPath:
+		return pathLayout{host: host, prefix: prefix}, nil
+	case LayoutFlat:
+		repo := rootOf(prefix)
+		return flatLayout{repo: repo}, checkRepository(host, repo)
+	}
+	return nil, fmt.Errorf("there is no layout called %q", name)
+}
+
+// directory is where the members of a directory are kept: as the tags in repo that begin with key. It gives them their
+// tags, see names.go.
 type directory struct {
 	repo string
+	key  string // empty if the directory shares its repository with no other, and for the root of the flat layout
+	flat bool   // the layout
 }
 
 // list is what the list of the directory's tags is known by.
-func (d directory) list() reference { return reference{repo: d.repo} }
+func (d directory) list() reference {
+	if d.flat && d.key == "" {
+		return reference{d.repo, "/"} // the empty tag is that of all of them
+	}
+	return reference{d.repo, d.key}
+}
 
 // index is the tag of its index, see bundling.go.
-func (d directory) index() string { return indexTag }
+func (d directory) index() string { return d.key + indexTag }
 
 // String names the directory among all of the registry.
-func (d directory) String() string { return d.repo }
+func (d directory) String() string {
+	if d.key == "" {
+		return d.repo
+	}
+	return d.repo + ":" + d.key
+}
 
 // place is where a name other than the root is kept: in repo, under the tag of the file or the marker of the
 // directory.
@@ -59,6 +90,21 @@ func (f *FS) listOf(ref reference) reference { return f.layout.of(ref.repo, ref.
 // rootRepository is the root's repository where the reference has no prefix: a repository needs a name.
 const rootRepository = "x.root"
 
+func rootOf(prefix string) string {
+	if prefix == "" {
+		return rootRepository
+	}
+	return prefix
+}
+
+func checkRepository(host, repo string) error {
+	if n := len(host) + 1 + len(repo); n > maxRepositoryBytes {
+		return fmt.Errorf("the path is too long: its repository name with the registry's host has %d characters, the limit is %d: %w",
+			n, maxRepositoryBytes, fs.ErrInvalid)
+	}
+	return nil
+}
+
 // pathLayout keeps each directory in a repository of its own, whose name is the directory's path under the prefix.
 type pathLayout struct {
 	host   string // of the registry, counted in the limit of a repository name
@@ -75,23 +121,19 @@ func (l pathLayout) holds(repo string) bool {
 }
 
 func (l pathLayout) directory(dir string) (directory, error) {
+	if dir == "/" {
+		repo := rootOf(l.prefix)
+		return directory{repo: repo}, checkRepository(l.host, repo)
+	}
 	repo := l.prefix
-	if dir != "/" {
-		for name := range strings.SplitSeq(dir[1:], "/") {
-			if err := checkName(name); err != nil {
-				return directory{}, err
-			}
-			if repo != "" {
-				repo += "/"
-			}
-			repo += component(name)
+	for name := range strings.SplitSeq(dir[1:], "/") {
+		if err := checkName(name); err != nil {
+			return directory{}, err
 		}
-	} else if repo == "" {
-		repo = rootRepository
+		if repo != "" {
+			repo += "/"
+		}
+		repo += component(name)
 	}
-	if n := len(l.host) + 1 + len(repo); n > maxRepositoryBytes {
-		return directory{}, fmt.Errorf("the path is too long: its repository name with the registry's host has %d characters, the limit is %d: %w",
-			n, maxRepositoryBytes, fs.ErrInvalid)
-	}
-	return directory{repo: repo}, nil
+	return directory{repo: repo}, checkRepository(l.host, repo)
 }

@@ -109,10 +109,11 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	return l, nil
 }
 
-// forgetList has the registry asked anew for the members of dir, unless it tells of changes by itself.
-func (f *FS) forgetList(dir string) error {
+// forgetList has the registry asked anew for the members of dir, unless it tells of changes by itself, or has been asked
+// since a walk began.
+func (f *FS) forgetList(dir string, began stamp) error {
 	d, err := f.layout.directory(dir)
-	if err == nil && !f.told {
+	if err == nil && !f.told && !f.lists.askedSince(d.list(), began) && !f.scannedSince(d, began) {
 		f.lists.forget(d.list())
 	}
 	return err
@@ -123,6 +124,10 @@ func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
 	ref := d.list()
 	if tags, known, fresh := f.lists.get(ref); known && fresh {
 		return tags, nil
+	}
+	if d.flat {
+		tags, err := f.scan(ctx, d)
+		return tags, failure(err, "list tags of %s", d)
 	}
 	r, err := f.repository(d.repo)
 	if err != nil {

@@ -18,7 +18,7 @@ type merge struct {
 // merge copies the directory i at src over the one at to. What can fail fails before anything is changed: a walk before
 // reads all of it. A failure after that is a *PartialError.
 func (f *FS) merge(ctx context.Context, i *info, src string, to place, move bool) (copied *info, err error) {
-	m := &merge{FS: f, walk: newWalk(f.hands()), move: move}
+	m := &merge{FS: f, walk: f.newWalk(f.hands()), move: move}
 	m.enter(to.name, func() error { return m.survey(ctx, src, to.name) })
 	if err := m.wait(); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (f *FS) merge(ctx context.Context, i *info, src string, to place, move bool
 // survey reads the directories src and dst, whether all of it can be read and fits, where others' artifacts stay as they
 // are.
 func (m *merge) survey(ctx context.Context, src, dst string) error {
-	l, _, err := m.listBoth(ctx, m.walk.hands, src, dst, m.move)
+	l, _, err := m.listBoth(ctx, m.walk, src, dst, m.move)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (f *FS) clearFor(ctx context.Context, p place, check func(fs.FileInfo) erro
 	wg.Go(func() {
 		taken = f.mayMake(ctx, p, check, f.since(began))
 	})
-	err := f.clear(ctx, newWalk(f.hands()), p)
+	err := f.clear(ctx, f.newWalk(f.hands()), p)
 	wg.Wait()
 	if taken != nil {
 		return taken

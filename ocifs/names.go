@@ -28,6 +28,10 @@ const (
 	hashedFile       = "_h." // then a hash; the true name is in the manifest
 	escapedDirectory = "_d." // marker of a directory: then its name, escaped
 	hashedDirectory  = "_e." // marker of a directory: then a hash
+
+	// A directory of one layout is none in the other, so that nobody takes its members for absent.
+	escapedFlatDirectory = "_b."
+	hashedFlatDirectory  = "_c."
 )
 
 var (
@@ -60,10 +64,10 @@ func checkName(name string) error {
 // file gives the tag of the file name in d.
 func (d directory) file(name string) string {
 	name = norm.NFC.String(name)
-	if isTag(name) && !isReserved(name) && !(strings.HasPrefix(name, "sha") && digestTag.MatchString(name)) {
-		return name
+	if isTag(name) && len(d.key)+len(name) <= maxTagBytes && !isReserved(name) && !(strings.HasPrefix(name, "sha") && digestTag.MatchString(name)) {
+		return d.key + name
 	}
-	return escapeOr(escapedFile, hashedFile, name)
+	return d.escapeOr(escapedFile, hashedFile, name)
 }
 
 // isTag says whether s is a tag by the specification: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. By hand, as isReserved, since a
@@ -91,14 +95,23 @@ func isReserved(s string) bool {
 
 // marker gives the tag that marks the directory name in its parent d.
 func (d directory) marker(name string) string {
-	return escapeOr(escapedDirectory, hashedDirectory, norm.NFC.String(name))
+	escaped, hashed := d.markers()
+	return d.escapeOr(escaped, hashed, norm.NFC.String(name))
 }
 
-func escapeOr(escaped, hashed, name string) string {
-	if tag := escaped + escape(name); len(tag) <= maxTagBytes {
+// markers are how the tags begin that mark directories.
+func (d directory) markers() (escaped, hashed string) {
+	if d.flat {
+		return escapedFlatDirectory, hashedFlatDirectory
+	}
+	return escapedDirectory, hashedDirectory
+}
+
+func (d directory) escapeOr(escaped, hashed, name string) string {
+	if tag := d.key + escaped + escape(name); len(tag) <= maxTagBytes {
 		return tag
 	}
-	return hashed + hash(name)
+	return d.key + hashed + hash(name)
 }
 
 // tagKind is what a tag stands for, as far as the tag alone tells.
@@ -112,20 +125,24 @@ const (
 
 // nameOf inverts file and marker. The name is empty for a hash: it is then in the manifest.
 func (d directory) nameOf(tag string) (name string, kind tagKind) {
-	ok := true
+	member, ok := strings.CutPrefix(tag, d.key)
+	if !ok {
+		return "", tagForeign
+	}
+	escaped, hashed := d.markers()
 	switch {
-	case strings.HasPrefix(tag, escapedFile):
+	case strings.HasPrefix(member, escapedFile):
 		kind = tagFile
-		name, ok = unescape(tag[len(escapedFile):])
-	case strings.HasPrefix(tag, escapedDirectory):
+		name, ok = unescape(member[len(escapedFile):])
+	case strings.HasPrefix(member, escaped):
 		kind = tagDirectory
-		name, ok = unescape(tag[len(escapedDirectory):])
-	case strings.HasPrefix(tag, hashedFile) && isHash(tag[len(hashedFile):]):
+		name, ok = unescape(member[len(escaped):])
+	case strings.HasPrefix(member, hashedFile) && isHash(member[len(hashedFile):]):
 		return "", tagFile
-	case strings.HasPrefix(tag, hashedDirectory) && isHash(tag[len(hashedDirectory):]):
+	case strings.HasPrefix(member, hashed) && isHash(member[len(hashed):]):
 		return "", tagDirectory
 	default:
-		kind, name = tagFile, tag
+		kind, name = tagFile, member
 	}
 	if !ok || checkName(name) != nil || d.tagOf(name, kind) != tag { // the one spelling that we write, no other
 		return "", tagForeign

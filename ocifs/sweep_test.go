@@ -42,7 +42,7 @@ func TestSweep(t *testing.T) {
 				t.Parallel()
 				inBubble(t, v.defects, func(f *fake) {
 					f.change = func(o *ocifs.Options) {
-						o.Parallel = v.parallel
+						o.Parallel, o.Layout = v.parallel, v.layout
 						o.Memory = 1 << 20 // so that a Put that gives none back is the last
 						o.Upload = v.upload
 						if op.options != nil {
@@ -120,7 +120,7 @@ func (s *sweep) all() {
 func (s *sweep) picks(point int, w way, lasts span) bool {
 	h := fnv.New32a()
 	fmt.Fprint(h, s.op.name, s.defects, point, w.name, lasts)
-	if s.parallel > 1 || s.upload != "" {
+	if s.parallel > 1 || s.upload != "" || s.layout != "" {
 		fmt.Fprint(h, s.variant.name)
 	}
 	return h.Sum32()%s.share == 0
@@ -335,6 +335,7 @@ type variant struct {
 	defects  registrytest.Defects
 	parallel int    // with one at a time the requests come in one order, and what meets the fault is the same each time
 	upload   string // UploadDirect: what a stream fails with is the end of the Put, even if it passes
+	layout   string
 }
 
 // variants are what the operation is swept on.
@@ -351,6 +352,12 @@ func (o swept) variants() []variant {
 	}
 	if o.tree {
 		all = append(all, variant{name: " in parallel", parallel: 4})
+	}
+	for _, v := range all {
+		if v.upload == "" {
+			v.name, v.layout = v.name+" flat", ocifs.LayoutFlat
+			all = append(all, v)
+		}
 	}
 	return all
 }

@@ -33,11 +33,12 @@ func (f *fake) smallWorld() {
 	}
 	f.must(tree.PatchProps(ctx, "/d/a", davfs.PropPatch{Set: property("a")}))
 	// A crash in the removal of /o left its member.
-	f.Fail(registrytest.Match{Method: "PUT DELETE", Path: "/o/manifests/"}, registrytest.Status(403, "DENIED"), 0)
+	repo, tag := f.tagOf("/o", "a")
+	f.Fail(registrytest.Match{Method: "PUT DELETE", Path: "/" + repo + "/manifests/" + tag}, registrytest.Status(403, "DENIED"), 0)
 	_ = tree.RemoveAll(ctx, "/o", nil)
 	f.settle() // what it does behind its answer has failed too
 	f.Heal()
-	if f.Manifest("o", "a") == nil {
+	if f.Manifest(repo, tag) == nil {
 		f.Fatal("there is no orphan in /o")
 	}
 }

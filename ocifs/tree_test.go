@@ -64,6 +64,12 @@ func TestTreeOnEmbedded(t *testing.T) {
 	treetest.Run(t, func(t *testing.T) davfs.Tree { return newEmbedded(t, nil) }, treetest.Options{Short: true})
 }
 
+func TestFlatTreeOnEmbedded(t *testing.T) {
+	treetest.Run(t, func(t *testing.T) davfs.Tree {
+		return newEmbedded(t, func(o *ocifs.Options) { o.Layout = ocifs.LayoutFlat })
+	}, treetest.Options{Short: true})
+}
+
 func TestTreeInParts(t *testing.T) {
 	treetest.Run(t, func(t *testing.T) davfs.Tree {
 		return newEmbedded(t, func(o *ocifs.Options) { o.PartSize, o.Prefix, o.Freshness = 300_000, "team/files", 0 })

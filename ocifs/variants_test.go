@@ -14,6 +14,8 @@ import (
 // TestTreeOnRegistries runs the suite over registries that differ as real ones do.
 func TestTreeOnRegistries(t *testing.T) {
 	ask := func(o *ocifs.Options) { o.Freshness = 0 }
+	flat := func(o *ocifs.Options) { o.Layout = ocifs.LayoutFlat }
+	flatAsk := func(o *ocifs.Options) { o.Layout, o.Freshness, o.Prefix = ocifs.LayoutFlat, 0, "team/files" }
 	for name, c := range map[string]struct {
 		defects registrytest.Defects
 		change  func(*ocifs.Options)
@@ -34,6 +36,14 @@ func TestTreeOnRegistries(t *testing.T) {
 		"NoMount":        {defects: registrytest.Defects{NoMount: true, NoRange: true, Latency: time.Millisecond}},
 		"EmptyAndDigest": {change: ask, defects: registrytest.Defects{
 			RefuseEmptyBlob: http.StatusBadRequest, OmitDigestHeader: true, AcceptMissingBlobs: true,
+		}},
+		"Flat": {change: flat},
+		"FlatDistribution28": {change: flatAsk, defects: registrytest.Defects{
+			NoTagDelete: http.StatusBadRequest, TagsNull: true, IgnorePaging: true,
+		}},
+		"FlatNoDelete": {change: flatAsk, defects: registrytest.Defects{NoDelete: true, PageSize: 3}},
+		"FlatKnownTypesOnly": {change: flat, defects: registrytest.Defects{
+			KnownTypesOnly: true, DeleteByTagRemovesManifest: true, MissingBlobIsInvalid: true, PageSize: 2,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

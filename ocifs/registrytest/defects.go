@@ -29,6 +29,13 @@ type Defects struct {
 	// PageSize bounds a page of tags/list, with a Link to the next, whatever n says: Quay (100), GHCR, ECR.
 	PageSize int
 
+	// TagOrder sorts tags/list otherwise than by bytes, which the specification wants; one of the Order constants.
+	TagOrder string
+
+	// LastUnknown is what tags/list makes of a last that is no tag, one of the Last constants. The specification has it
+	// begin where the tag would be.
+	LastUnknown string
+
 	// TagsNull answers tags/list of a repository without tags with null for the list: distribution 2.8.
 	TagsNull bool
 

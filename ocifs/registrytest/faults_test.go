@@ -64,6 +64,32 @@ func TestDefects(t *testing.T) {
 				c.Errorf("list %s, Link %s, want %s", a.body, link, want)
 			}
 		}},
+		"TagOrder folded": {registrytest.Defects{TagOrder: registrytest.OrderFolded}, func(c *client) {
+			c.lists("/v2/r/tags/list", `["a","B","c"]`, "B", "a", "c")
+			c.lists("/v2/r/tags/list?last=b", `["c"]`)
+		}},
+		"TagOrder natural": {registrytest.Defects{TagOrder: registrytest.OrderNatural}, func(c *client) {
+			c.lists("/v2/r/tags/list", `["a2","a10","b1"]`, "a10", "a2", "b1")
+		}},
+		"TagOrder reversed": {registrytest.Defects{TagOrder: registrytest.OrderReversed}, func(c *client) {
+			c.lists("/v2/r/tags/list", `["c","b","a"]`, "a", "b", "c")
+			c.lists("/v2/r/tags/list?last=b", `["a"]`)
+		}},
+		"TagOrder any": {registrytest.Defects{TagOrder: registrytest.OrderAny}, func(c *client) {
+			c.lists("/v2/r/tags/list", `["a","c","b"]`, "a", "b", "c")
+		}},
+		"LastUnknown ignored": {registrytest.Defects{LastUnknown: registrytest.LastIgnored}, func(c *client) {
+			c.lists("/v2/r/tags/list?last=b", `["a","c"]`, "a", "c")
+			c.lists("/v2/r/tags/list?last=a", `["c"]`)
+		}},
+		"LastUnknown refused": {registrytest.Defects{LastUnknown: registrytest.LastRefused}, func(c *client) {
+			c.lists("/v2/r/tags/list?last=a", `["c"]`, "a", "c")
+			c.do(http.StatusBadRequest, "GET", "/v2/r/tags/list?last=b", "")
+		}},
+		"LastUnknown nothing": {registrytest.Defects{LastUnknown: registrytest.LastNothing}, func(c *client) {
+			c.lists("/v2/r/tags/list?last=b", `[]`, "a", "c")
+			c.lists("/v2/r/tags/list?last=a", `["c"]`)
+		}},
 		"TagsNull": {registrytest.Defects{TagsNull: true}, func(c *client) {
 			c.push("r", "x")
 			if a := c.do(http.StatusOK, "GET", "/v2/r/tags/list", ""); !strings.Contains(a.body, `"tags":null`) {

@@ -106,3 +106,14 @@ func (c *client) tag(repo, tag, note string) digest.Digest {
 	c.do(http.StatusCreated, "PUT", "/v2/"+repo+"/manifests/"+tag, m, "Content-Type", imageManifest)
 	return digest.FromString(m)
 }
+
+// lists pushes tags to the repository r and checks what a list of them says.
+func (c *client) lists(path, want string, tags ...string) {
+	c.Helper()
+	for _, tag := range tags {
+		c.tag("r", tag, "")
+	}
+	if a := c.do(http.StatusOK, "GET", path, ""); !strings.Contains(a.body, `"tags":`+want) {
+		c.Errorf("GET %s: %s, want %s", path, strings.TrimSpace(a.body), want)
+	}
+}

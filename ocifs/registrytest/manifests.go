@@ -167,9 +167,12 @@ func (g *Registry) listTags(w http.ResponseWriter, q request) {
 	for phantom := range p.phantoms {
 		tags = append(tags, phantom)
 	}
-	slices.Sort(tags)
+	g.defects.sortTags(tags)
 	if !g.defects.IgnorePaging {
 		var ok bool
+		if tags, ok = g.defects.behindLast(w, tags, q.URL.Query().Get("last")); !ok {
+			return
+		}
 		if tags, ok = page(w, q, tags, g.defects.PageSize); !ok {
 			return
 		}
@@ -183,18 +186,10 @@ func (g *Registry) listTags(w http.ResponseWriter, q request) {
 	answerJSON(w, map[string]any{"name": q.repo, "tags": tags})
 }
 
-// page cuts a sorted list by the n and last of the request and sets Link where more follows; false: it has answered.
+// page cuts a list by the n of the request and sets Link where more follows; false: it has answered.
 func page(w http.ResponseWriter, q request, list []string, limit int) ([]string, bool) {
-	query := q.URL.Query()
-	if last := query.Get("last"); last != "" {
-		i, found := slices.BinarySearch(list, last)
-		if found {
-			i++
-		}
-		list = list[i:]
-	}
 	n := len(list)
-	if s := query.Get("n"); s != "" {
+	if s := q.URL.Query().Get("n"); s != "" {
 		asked, err := strconv.Atoi(s)
 		if err != nil || asked < 0 {
 			refuse(w, http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "invalid number of results requested")
@@ -218,7 +213,8 @@ func (g *Registry) catalog(w http.ResponseWriter, q request) {
 		http.NotFound(w, q.Request)
 		return
 	}
-	if names, ok := page(w, q, g.Repositories(), 0); ok {
+	names, _ := Defects{}.behindLast(w, g.Repositories(), q.URL.Query().Get("last"))
+	if names, ok := page(w, q, names, 0); ok {
 		answerJSON(w, map[string]any{"repositories": append([]string{}, names...)})
 	}
 }
