@@ -153,6 +153,7 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
 		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
+		text("layout", "", "path (a repository for each directory) or flat (one for the whole tree); none: the one that the drive has, path for a new one"),
 		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (stream, where the registry takes it)"),
 		&cli.GenericFlag{Name: "spool-size", Value: new(byteSize), EnvVars: env("spool-size"), DefaultText: "as the disk has",
 			Usage: "`BYTES` that all uploads on their way may take in --cache-dir; 0 is as the disk has"},
@@ -217,7 +218,7 @@ type config struct {
 	cacheSize, partSize int64
 	spoolSize           int64
 	uploadMemory        int64
-	upload              string
+	upload, layout      string
 	freshness           time.Duration
 	writeTimeout        time.Duration
 	gcInterval          time.Duration
@@ -231,7 +232,8 @@ func newConfig(c *cli.Context) (config, error) {
 		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
-		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
+		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"),
+		writeTimeout: c.Duration("write-timeout"),
 		freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
@@ -262,6 +264,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--write-timeout %s: want more than zero", cfg.writeTimeout)
 	case cfg.upload != ocifs.UploadAuto && cfg.upload != ocifs.UploadStream && cfg.upload != ocifs.UploadMonolithic:
 		return cfg, usage("--upload %s: want auto, stream or monolithic", cfg.upload)
+	case cfg.layout != "" && cfg.layout != ocifs.LayoutPath && cfg.layout != ocifs.LayoutFlat:
+		return cfg, usage("--layout %s: want path or flat", cfg.layout)
 	case cfg.gcInterval < 0 || cfg.gcInterval > 0 && cfg.gcInterval < time.Minute:
 		return cfg, usage("--gc-interval %s: want 0 or one minute or more", cfg.gcInterval)
 	case cfg.partSize < 1<<20:
@@ -399,7 +403,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		return err
 	}
 	tree, err = ocifs.New(ocifs.Options{
-		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
+		Registry: client, Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
 		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
 		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
 	})
@@ -416,12 +420,19 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	if err := ocifs.Ping(pingCtx, client); err != nil {
 		return err
 	}
+	if err := tree.Settle(ctx, !cfg.readOnly); err != nil {
+		var other *ocifs.LayoutError
+		if errors.As(err, &other) && other.Has != "" {
+			err = fmt.Errorf("%w: say --layout %s, or leave --layout out", err, other.Has)
+		}
+		return err
+	}
 	var servers servers
 	defer servers.drain(log, tree.Close)
 	if reg == nil {
-		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
+		fmt.Fprintf(stderr, "registry %s, layout %s\n", cfg.reference(), tree.Layout())
 	} else {
-		fmt.Fprintf(stderr, "registry embedded, in %s\n", cfg.data)
+		fmt.Fprintf(stderr, "registry embedded, in %s, layout %s\n", cfg.data, tree.Layout())
 		if cfg.registryShown != "" {
 			address, err := servers.start(cfg.registryShown, reg, log)
 			if err != nil {
