@@ -234,7 +234,7 @@ func newConfig(c *cli.Context) (config, error) {
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"),
 		writeTimeout: c.Duration("write-timeout"),
-		freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
+		freshness:    c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())

@@ -12,7 +12,7 @@ import (
 // eachBackendB is eachBackend for benchmarks.
 func eachBackendB(b *testing.B, bench func(b *testing.B, on backend)) {
 	b.Run(onEmbedded, func(b *testing.B) { bench(b, backend{name: onEmbedded}) })
-	b.Run(onDeleting, func(b *testing.B) { bench(b, backend{onDeleting, startRegistry(b, true)}) })
+	b.Run(onDeleting, func(b *testing.B) { bench(b, backend{name: onDeleting, registry: startRegistry(b, true)}) })
 }
 
 // upload puts n files of 4 KiB to a new directory over some connections.

@@ -41,7 +41,7 @@ func runCadaver(t *testing.T, d *drive, dir, script string) string {
 }
 
 func TestCadaver(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachLayout(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		dir := t.TempDir()
 		content := map[string][]byte{"one.txt": []byte("one\n"), "two words.bin": random(3 << 20), "empty": {}}

@@ -315,7 +315,7 @@ func TestWithoutEmbedded(t *testing.T) {
 	if code == 0 || !strings.Contains(stderr, "--registry") {
 		t.Errorf("without a registry: exit code %d, %s", code, stderr)
 	}
-	b := backend{onDeleting, startRegistry(t, true)}
+	b := backend{name: onDeleting, registry: startRegistry(t, true)}
 	d := b.drive(t)
 	d.program = program
 	d.start()

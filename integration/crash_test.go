@@ -44,7 +44,7 @@ func TestKillSweep(t *testing.T) {
 // TestCrashInMove kills the server while directories are renamed: each is in one place, whole, or in both, and a
 // repeated request comes to the end.
 func TestCrashInMove(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachLayout(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		d.mkcol("/0")
 		d.mkcol("/0/sub")

@@ -46,7 +46,7 @@ func litmus(t *testing.T, d *drive, suite string) (passed int, problems []string
 
 // TestLitmus runs the suites of RFC 4918: every test passes, and none is skipped or warns.
 func TestLitmus(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachLayout(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		total := 0
 		for suite, want := range litmusTests {
@@ -153,5 +153,5 @@ func TestLitmusLargefile(t *testing.T) {
 	}
 	// One after the other: the disk is what they wait for.
 	t.Run(onEmbedded, func(t *testing.T) { largefile(t, backend{name: onEmbedded}) })
-	t.Run(onDeleting, func(t *testing.T) { largefile(t, backend{onDeleting, startRegistry(t, true)}) })
+	t.Run(onDeleting, func(t *testing.T) { largefile(t, backend{name: onDeleting, registry: startRegistry(t, true)}) })
 }

@@ -62,7 +62,7 @@ func TestMoveChecksFirst(t *testing.T) {
 
 // TestMoveReplaces moves and copies over what is there: the target becomes the source, whole.
 func TestMoveReplaces(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachLayout(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		for round, method := range []string{"COPY", "MOVE"} {
 			base := fmt.Sprintf("/%d", round)

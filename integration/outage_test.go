@@ -21,7 +21,7 @@ func TestRegistryOutage(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			r := startRegistry(t, true)
-			d := backend{onDeleting, r}.start(t)
+			d := backend{name: onDeleting, registry: r}.start(t)
 			load := startLoad(t, d, 8)
 			time.Sleep(time.Second)
 			end(r)
@@ -45,7 +45,7 @@ func TestRegistryOutage(t *testing.T) {
 // writers said, whole, and names that have one writer as that one was told.
 func TestTwoWriters(t *testing.T) {
 	t.Parallel()
-	b := backend{onDeleting, startRegistry(t, true)}
+	b := backend{name: onDeleting, registry: startRegistry(t, true)}
 	const freshness = 300 * time.Millisecond
 	one, two := b.start(t, "--freshness", freshness.String()), b.start(t, "--freshness", freshness.String())
 

@@ -104,7 +104,7 @@ func writeFile(name string, content []byte) error {
 
 // TestRclone moves a real tree in, compares every byte, changes it and takes it away.
 func TestRclone(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachLayout(t, func(t *testing.T, b backend) {
 		need(t, "rclone")
 		parts := []string{"net"}
 		if b.embedded() && !testing.Short() {

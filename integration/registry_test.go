@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -81,6 +82,7 @@ const testPrefix = "team/files"
 type backend struct {
 	name     string
 	registry *registry // nil is the embedded one
+	flags    []string  // of every drive on it
 }
 
 // embedded says whether the registry is the drive's own.
@@ -89,6 +91,7 @@ func (b backend) embedded() bool { return b.registry == nil }
 // drive prepares a drive on the backend without starting it.
 func (b backend) drive(t testing.TB, args ...string) *drive {
 	t.Helper()
+	args = append(slices.Clone(b.flags), args...)
 	if b.embedded() {
 		return newDrive(t, args...)
 	}
@@ -119,7 +122,21 @@ func eachBackend(t *testing.T, test func(t *testing.T, b backend)) {
 	for name, deletion := range map[string]bool{onDeleting: true, onKeeping: false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, backend{name, startRegistry(t, deletion)})
+			test(t, backend{name: name, registry: startRegistry(t, deletion)})
 		})
 	}
+}
+
+// eachLayout is eachBackend, and on some of them once more with the whole tree in one repository.
+func eachLayout(t *testing.T, test func(t *testing.T, b backend)) {
+	eachBackend(t, test)
+	flat := []string{"--layout", "flat"}
+	t.Run(onEmbedded+"-flat", func(t *testing.T) {
+		t.Parallel()
+		test(t, backend{name: onEmbedded, flags: flat})
+	})
+	t.Run(onKeeping+"-flat", func(t *testing.T) {
+		t.Parallel()
+		test(t, backend{name: onKeeping, registry: startRegistry(t, false), flags: flat})
+	})
 }

@@ -96,7 +96,7 @@ func damageFiles(t *testing.T, dir string) (n int) {
 // write at once is whole.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
-	b := backend{onDeleting, startRegistry(t, true)}
+	b := backend{name: onDeleting, registry: startRegistry(t, true)}
 	const freshness = 500 * time.Millisecond
 	one, two := b.start(t, "--freshness", freshness.String()), b.start(t, "--freshness", freshness.String())
 	soon := func(what string, ok func() bool) {

@@ -58,7 +58,7 @@ func prepareSweep(d *drive, dir string) {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	r := startRegistry(t, true)
-	other := backend{onDeleting, r}.start(t, "--freshness", "0s")
+	other := backend{name: onDeleting, registry: r}.start(t, "--freshness", "0s")
 	var points atomic.Int64
 	t.Cleanup(func() { t.Logf("%d fault points", points.Load()) })
 	for name, op := range sweepOperations {
