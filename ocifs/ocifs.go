@@ -1,5 +1,5 @@
 // Package ocifs keeps a tree of directories and files in an OCI registry. A directory is a repository, a file is a tag
-// in it, and the content is the layers of the manifest under the tag, so that
+// in it (in the layout path, see below), and the content is the layers of the manifest under the tag, so that
 //
 //	oras pull HOST/PREFIX/a/b:report.pdf
 //
@@ -42,6 +42,31 @@
 // A directory exists because of its marker, the tag "_d." and the escaped name in its parent's repository ("_e." and the
 // hash if that is too long). Tags "_X." with any other letter are reserved and not shown, and so are components "x."
 // that are no hashes. names.go, layout.go
+//
+// # The flat layout
+//
+// Some registries have no or few levels of repositories. There (Options.Layout) the whole tree is in the root's repository,
+// and a directory is what the tags of its members begin with, its key: "_f.", the first 24 hexadecimal digits of the SHA-256
+// of its path (absolute, NFC), and ".". The root's key is empty. What follows the key is the member's tag as above, escaped or
+// hashed where it does not fit in 128 characters with the key; only markers are "_b." and "_c." here, so that a directory of
+// one layout is none in the other. So
+//
+//	report.pdf                                the file /report.pdf
+//	_b.reports                                the directory /reports
+//	_f.e713e3a1461f4729dcea1513.summary.pdf   the file /reports/2026/summary.pdf
+//
+// A key is made of the path and not an identity that a marker holds, though that would make the MOVE of a directory one tag: who
+// has a path can ask for all that is above it at once, what two servers make of one name is one directory, and all that is
+// said below of markers, orphans and clearings is the same for both layouts. flat.go
+//
+// In a list in the order of bytes the tags of a directory are one after the other, behind the key. A short list is asked for
+// whole and answers for all directories; a directory of a long one is asked for alone, where the registry has been seen to list
+// in that order and to take any tag for "last"; what gives reason to doubt that is not believed, and all is listed. scan.go
+//
+// The layout is recorded in the root as the tag "_l.path" or "_l.flat" (artifact type application/vnd.ocidav.layout.v1) by
+// the first server that may write there. Settle reads it, and so that of two layouts one at most is ever written, each server
+// puts its own record before it looks for the other's; this holds for registries that show a tag to everybody once it is
+// acknowledged. Records are never taken back. Without a record, or with both, the markers say what the layout is. settle.go
 //
 // # Artifacts
 //

@@ -149,7 +149,7 @@ func (f *FS) scanWhole(ctx context.Context, d directory, limit int) ([]string, b
 	case errors.Is(err, errEnough):
 		f.scans.learn(l, true)
 		return nil, false, nil
-	case err != nil && !errors.Is(err, errAbsent): // no repository has no tags
+	case err != nil && !(errors.Is(err, errAbsent) && names == 0): // no repository has no tags
 		return nil, false, err
 	}
 	for key, tags := range all {
@@ -212,7 +212,7 @@ func (f *FS) scanRun(ctx context.Context, repo, after string, mine func(tag stri
 	case l.disorder, code == http.StatusBadRequest, code == http.StatusNotFound, code == http.StatusUnprocessableEntity:
 		s.order = orderOther // it knows no such "last", or does not list in order
 		return nil, false, nil
-	case err != nil && !errors.Is(err, errEnough) && !errors.Is(err, errAbsent):
+	case err != nil && !errors.Is(err, errEnough) && !(errors.Is(err, errAbsent) && l.n == 0):
 		return nil, false, err
 	case !ended && len(tags) == 0 && after != "":
 		s.doubt = after
