@@ -160,13 +160,13 @@ func (in *intake) settle() error {
 	return nil
 }
 
-// fails says what a failed stream means: nothing, if the spool has it all.
+// fails says what a failed stream means: nothing, if the spool has it all and may be asked for.
 func (in *intake) fails(err error) error {
 	in.before = nil
 	if err := in.ctx.Err(); err != nil {
 		return failure(err, "receive content")
 	}
-	if in.direct() {
+	if in.direct() || errors.As(err, new(last)) {
 		return failure(err, "push content to %s", in.repo)
 	}
 	in.fs.streamFailed(err)

@@ -136,7 +136,8 @@
 // A push is tried again as a whole, without the client, until Options.WriteTimeout after the last byte: 401 in the middle,
 // 429 (Retry-After is obeyed in full), 5xx, a connection that is refused or breaks, an upload session that is gone, and
 // MANIFEST_BLOB_UNKNOWN, the registry having collected a blob that we knew to be there, or linking it at that moment for
-// somebody else. What is refused for good fails at once: denied, over quota, immutable, too large. When the answer to a
+// somebody else. What is refused for good is asked for once, and a stream that is refused so ends the Put before the rest of its
+// content has come: denied, over quota, immutable, too large, or 401 to a request before which a token was fetched. When the answer to a
 // manifest is lost the tag is asked for, and tells by its digest, which no other write shares, whether it stands. retry.go, push.go
 //
 // A Put asks about its name before the content and at the commit, and by a fresh answer where no condition hangs on it. So

@@ -166,7 +166,7 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil && stands() {
 		err = nil
 	}
-	if !compatible && status(err) == http.StatusBadRequest {
+	if !compatible && status(err) == http.StatusBadRequest && !errors.As(err, new(last)) {
 		// GitLab knows a list of types and no others; the other form of the same manifest is in the list.
 		if d, compatibleData, e := a.marshal(true); e == nil && r.pushManifest(ctx, d, compatibleData, tag) == nil {
 			f.compatible.Store(true)

@@ -122,7 +122,7 @@ func TestTokenExpires(t *testing.T) {
 	for what, content := range map[string]string{"memory": "small", "file": large} {
 		t.Run(what, func(t *testing.T) {
 			inBubble(t, registrytest.Defects{}, func(f *fake) {
-				f.Fail(registrytest.Match{Method: "PUT", First: true}, registrytest.Status(401, "UNAUTHORIZED"), 0)
+				f.Fail(registrytest.Match{Method: "PUT", Path: "/blobs/uploads/.", First: true}, registrytest.Status(401, "UNAUTHORIZED"), 0)
 				tree := f.tree()
 				f.must(put(f.Context(), tree, "/f", content))
 				if got, err := read(f.Context(), f.tree(), "/f"); err != nil || got != content {

@@ -35,7 +35,7 @@ func (r repository) startUpload(ctx context.Context) (*upload, error) {
 	}
 	defer finish(resp)
 	if resp.StatusCode != http.StatusAccepted {
-		return nil, responseError(resp)
+		return nil, lastWord(responseError(resp))
 	}
 	// A token that was fetched for the POST is good for the session. The body of what follows may come only once, so that
 	// the client could not repeat it to fetch one.
@@ -83,10 +83,13 @@ func (u *upload) finish(ctx context.Context, d digest.Digest, content io.ReadClo
 		return err
 	}
 	defer finish(resp)
-	if resp.StatusCode != http.StatusCreated {
+	switch code := resp.StatusCode; {
+	case code == http.StatusCreated:
+		return nil
+	case code == http.StatusUnauthorized, code == http.StatusMethodNotAllowed: // of the token, or the way
 		return responseError(resp)
 	}
-	return nil
+	return lastWord(responseError(resp))
 }
 
 // cancelTime is for the end of an upload that is given up. It is a favour: registries forget sessions by themselves.
