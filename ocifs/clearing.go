@@ -7,12 +7,16 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Bounds of what is cleared behind the answers.
 const (
 	clearingsAtOnce  = 4    // each holds the list of its directory
-	clearingsWaiting = 1000 // RemoveAll waits where there are more
+	clearingsWaiting = 1000 // where there are more RemoveAll clears by itself
+
+	// clearingInline is for how long it does, as its client waits for that; what is left then is an orphan.
+	clearingInline = 10 * time.Second
 )
 
 // clearings are the places of removed directories that are being cleared while the answer is given already. There is one
@@ -143,7 +147,9 @@ func (f *FS) clearBehind(ctx context.Context, p place) {
 		}
 	}
 	if !f.clearings.begin(repo, clear) {
-		clear(context.WithoutCancel(ctx))
+		ctx, cancel := context.WithTimeout(ctx, clearingInline)
+		defer cancel()
+		clear(ctx)
 	}
 }
 
