@@ -77,7 +77,7 @@ func (in *intake) buffer() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.stream = startStream(in.ctx, r, &in.fs.memory)
+		in.stream = newStream(in.ctx, r, &in.fs.memory)
 	}
 	if in.stream != nil {
 		buf, err := in.stream.buffer(in.ctx)
@@ -118,7 +118,7 @@ func (in *intake) take(p []byte) error {
 		return err
 	}
 	ended := in.sums.write(p)
-	if in.stream != nil {
+	if in.stream != nil && len(p) > 0 {
 		in.stream.send(p)
 	}
 	if ended {
