@@ -93,13 +93,19 @@ func (u *upload) finish(ctx context.Context, d digest.Digest, content io.ReadClo
 }
 
 // cancelTime is for the end of an upload that is given up. It is a favour: registries forget sessions by themselves.
-const cancelTime = 5 * time.Second
+const cancelTime = 30 * time.Second
 
-// cancel gives the session up.
+// cancel gives the session up. A registry that wants to be left alone is asked later.
 func (u *upload) cancel(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	until := time.Now().Add(cancelTime)
+	ctx, cancel := context.WithDeadline(context.WithValue(context.WithoutCancel(ctx), untilKey{}, until), until)
 	defer cancel()
-	resp, err := u.send(ctx, http.MethodDelete, u.at, nil, 0)
+	req, err := http.NewRequestWithContext(u.scope(ctx), http.MethodDelete, u.at.String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header = u.header.Clone()
+	resp, err := u.Client.Do(req)
 	if err != nil {
 		return err
 	}
