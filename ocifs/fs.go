@@ -54,6 +54,7 @@ type Options struct {
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
 	Memory    int64            // bytes that the content of all uploads may take of it at one time; zero: 256 MiB
+	Profile   Profile          // what is known of the registry beforehand; see ParseProfile
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
 	NoIndex   bool             // push no directory index
@@ -96,6 +97,7 @@ type FS struct {
 	partSize int64
 	spoolDir string
 	upload   string
+	profile  Profile
 	parallel int
 	local    func(digest.Digest) (*os.File, error)
 	told     bool // the registry tells of every change, so that its answers are true until then
@@ -178,10 +180,12 @@ func New(o Options) (*FS, error) {
 	switch f.upload {
 	case "", UploadAuto:
 		f.upload = UploadAuto
-		f.noStreams.Store(monolithic(f.layout.host))
 	case UploadStream, UploadMonolithic, UploadDirect:
 	default:
 		return nil, fmt.Errorf("there is no way to upload called %q", f.upload)
+	}
+	if err := f.begin(o.Profile); err != nil {
+		return nil, err
 	}
 	if f.spoolDir == "" {
 		f.spoolDir = os.TempDir()

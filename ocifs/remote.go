@@ -2,6 +2,7 @@ package ocifs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	tagPageSize      = 1000      // names asked for in one page of a tag list
+	tagPageSize      = 1000      // names asked for in one page of a tag list, where no profile says another number
 	maxManifestBytes = 4 << 20   // distribution-spec, "Pushing Manifests"
 	maxMetadataBytes = 128 << 20 // of one page; distribution 2.8 sends every list in one
 )
@@ -39,7 +40,7 @@ func (f *FS) repository(name string) (repository, error) {
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
 	}
 	r := repository{opened.(*remote.Repository)}
-	r.TagListPageSize = tagPageSize
+	r.TagListPageSize = cmp.Or(f.profile.Page, tagPageSize)
 	r.MaxMetadataBytes = maxMetadataBytes
 	if err := r.SetReferrersCapability(true); err != nil { // we have no subjects, so there is no index to update
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
