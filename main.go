@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -112,7 +113,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			},
 			{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
-				ArgsUsage: "REF", Flags: credentialFlags(),
+				ArgsUsage: "REF", Flags: append(credentialFlags(), profileFlags()...),
 				Description: "REF is that of serve --registry. A few small artifacts are pushed to PREFIX/x.probe and removed again,\n" +
 					"and what the registry does not let go of is named.",
 				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
@@ -141,7 +142,7 @@ func serveFlags() []cli.Flag {
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
 	}
-	return append(credentialFlags(),
+	return append(append(credentialFlags(), profileFlags()...),
 		listenFlag(),
 		text("registry", "", "`REF` of the drive's root, [http://]host[:port][/prefix]; none: the embedded registry"),
 		dataFlag(),
@@ -153,12 +154,12 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
 		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
-		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (stream, where the registry takes it)"),
+		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (as the profile has it; stream, until the registry refuses)"),
 		&cli.GenericFlag{Name: "spool-size", Value: new(byteSize), EnvVars: env("spool-size"), DefaultText: "as the disk has",
 			Usage: "`BYTES` that all uploads on their way may take in --cache-dir; 0 is as the disk has"},
 		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
-			Usage: "for how long a write that the registry fails is tried again, from its last byte on"},
+			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
 		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-Host and X-Forwarded-Prefix are believed"),
@@ -222,6 +223,8 @@ type config struct {
 	writeTimeout        time.Duration
 	gcInterval          time.Duration
 	credential          auth.CredentialFunc
+	profile             ocifs.Profile
+	pace                ocifs.Pace
 	logLevel            slog.Level
 	logJSON             bool
 }
@@ -288,6 +291,11 @@ func newConfig(c *cli.Context) (config, error) {
 				return cfg, usage("--%s goes with --registry: the embedded registry asks for no credentials", flag)
 			}
 		}
+		for _, flag := range []string{"registry-profile", "registry-rps"} {
+			if c.IsSet(flag) {
+				return cfg, usage("--%s goes with --registry: what the embedded registry can do is known", flag)
+			}
+		}
 		if cfg.data == "" {
 			return cfg, usage("--data: there is no home directory to put it in, name one")
 		}
@@ -299,6 +307,9 @@ func newConfig(c *cli.Context) (config, error) {
 	var err error
 	if cfg.host, cfg.root, cfg.plainHTTP, err = ocifs.ParseReference(ref); err != nil {
 		return cfg, usage("--registry: %v", err)
+	}
+	if cfg.profile, cfg.pace, err = newProfile(c, cfg.host, cfg.writeTimeout); err != nil {
+		return cfg, err
 	}
 	cfg.credential, err = newCredential(c, cfg.host)
 	return cfg, err
@@ -394,13 +405,13 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 			upload = ocifs.UploadDirect
 		}
 	}
-	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
+	client, err := cfg.pace.Dial(host, plainHTTP, transport, cfg.credential)
 	if err != nil {
 		return err
 	}
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
-		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
+		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
 		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
 	})
 	if err != nil {
@@ -419,7 +430,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	var servers servers
 	defer servers.drain(log, tree.Close)
 	if reg == nil {
-		fmt.Fprintf(stderr, "registry %s\n", cfg.reference())
+		fmt.Fprintf(stderr, "registry %s, profile %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"))
 	} else {
 		fmt.Fprintf(stderr, "registry embedded, in %s\n", cfg.data)
 		if cfg.registryShown != "" {
@@ -557,13 +568,18 @@ func probeRegistry(c *cli.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := ocifs.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
+	profile, pace, err := newProfile(c, host, 0)
+	if err != nil {
+		return err
+	}
+	client, err := pace.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
 	if err != nil {
 		return err
 	}
 	findings, err := probe.Run(c.Context, client, prefix)
-	if e := probe.Table(stdout, findings); err == nil {
-		err = e
+	err = howTo(err, profile)
+	for _, e := range []error{probe.Table(stdout, findings), tellProfile(stdout, host, profile, pace, findings)} {
+		err = cmp.Or(err, e)
 	}
 	if err == nil && slices.ContainsFunc(findings, func(f probe.Finding) bool { return f.Verdict == probe.Broken }) {
 		err = errors.New("a drive on this registry would lack what is marked with NO")
