@@ -20,6 +20,7 @@ var forbidden = map[string][]string{
 	"ocidav/cache":              {"ocidav/", "golang.org/x/net", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/integration":        {"ocidav/", "oras.land/", "github.com/"},
 	"ocidav/integration/bench":  {"ocidav/", "oras.land/", "github.com/"},
+	"ocidav/integration/tree":   {"ocidav/", "oras.land/", "github.com/"}, // but for its tests
 }
 
 // TestImports holds the packages to the table, by their own imports; and each has one package documentation.
