@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -36,6 +37,8 @@ import (
 
 	"ocidav/cache"
 	"ocidav/davfs"
+	"ocidav/davfs/admin"
+	"ocidav/davfs/front"
 	"ocidav/ocifs"
 	"ocidav/ocifs/embedded"
 	"ocidav/ocifs/probe"
@@ -43,11 +46,7 @@ import (
 
 var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
 
-const (
-	pingTimeout       = 15 * time.Second
-	readHeaderTimeout = 30 * time.Second
-	idleTimeout       = 5 * time.Minute
-)
+const pingTimeout = 15 * time.Second
 
 // drainTimeout is for requests that run when SIGTERM comes.
 var drainTimeout = 30 * time.Second // changed by tests only
@@ -168,6 +167,8 @@ func serveFlags() []cli.Flag {
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		&cli.BoolFlag{Name: "no-index", Usage: "push no index of large directories, by which another machine lists them quickly", EnvVars: env("no-index")},
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
+		text("admin-listen", "", "`ADDRESS` of health, metrics, profiles and the registry's notifications, a loopback one best; none: off"),
+		text("notify-token-file", "", "`FILE` with the secret that a notification at POST /-/notify must bring in its Authorization header"),
 		text("log-level", "info", "debug, info, warn or error"),
 		text("log-format", "text", "text or json"),
 	)
@@ -225,6 +226,8 @@ type config struct {
 	credential          auth.CredentialFunc
 	profile             ocifs.Profile
 	pace                ocifs.Pace
+	adminListen         string
+	notifyToken         string
 	logLevel            slog.Level
 	logJSON             bool
 }
@@ -235,12 +238,12 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), writeTimeout: c.Duration("write-timeout"),
-		freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
 	}
-	for _, flag := range []string{"listen", "registry-listen"} {
+	for _, flag := range []string{"listen", "registry-listen", "admin-listen"} {
 		if address := c.String(flag); address != "" {
 			_, port, err := net.SplitHostPort(address)
 			if err == nil {
@@ -274,6 +277,12 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	if err := cfg.setOrigin(c.String("public-url"), c.String("trusted-proxies")); err != nil {
 		return cfg, err
+	}
+	if file := c.String("notify-token-file"); file != "" {
+		var err error
+		if cfg.notifyToken, err = secret(file); err != nil {
+			return cfg, usage("--notify-token-file: %v", err)
+		}
 	}
 	cfg.quota = -1
 	if c.IsSet("quota") {
@@ -348,11 +357,11 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 		return nil, usage("--registry-username and --registry-password-file go together")
 	}
 	if user != "" {
-		password, err := os.ReadFile(passwordFile)
+		password, err := secret(passwordFile)
 		if err != nil {
 			return nil, usage("--registry-password-file: %v", err)
 		}
-		return auth.StaticCredential(host, auth.Credential{Username: user, Password: strings.TrimRight(string(password), "\r\n")}), nil
+		return auth.StaticCredential(host, auth.Credential{Username: user, Password: password}), nil
 	}
 	if dockerConfig == "" {
 		store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
@@ -369,6 +378,15 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 		return nil, usage("--registry-config %s: %v", dockerConfig, err)
 	}
 	return credentials.Credential(store), nil
+}
+
+// secret is what the file holds, up to its line's end.
+func secret(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err == nil && len(bytes.TrimSpace(content)) == 0 {
+		err = fmt.Errorf("%s is empty", file)
+	}
+	return strings.TrimRight(string(content), "\r\n"), err
 }
 
 // serve builds the drive, serves until ctx ends, and lets what runs then come to its end.
@@ -405,7 +423,8 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 			upload = ocifs.UploadDirect
 		}
 	}
-	client, err := cfg.pace.Dial(host, plainHTTP, transport, cfg.credential)
+	metrics := admin.NewMetrics(version())
+	client, err := cfg.pace.Dial(host, plainHTTP, metrics.Transport(transport), cfg.credential)
 	if err != nil {
 		return err
 	}
@@ -422,32 +441,49 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
 	}
 
+	metrics.Watch(admin.Sources{
+		Cache: func() admin.CacheStats { return admin.CacheStats(blobs.Stats()) },
+		Tree:  func() admin.TreeStats { return admin.TreeStats(tree.Stats()) },
+		Locks: drive.Locks,
+	})
+
 	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := ocifs.Ping(pingCtx, client); err != nil {
 		return err
 	}
-	var servers servers
-	defer servers.drain(log, tree.Close)
+	servers := front.Servers{Log: log}
+	defer func() { servers.Drain(drainTimeout, tree.Close) }()
 	if reg == nil {
 		fmt.Fprintf(stderr, "registry %s, profile %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"))
 	} else {
 		fmt.Fprintf(stderr, "registry embedded, in %s\n", cfg.data)
 		if cfg.registryShown != "" {
-			address, err := servers.start(cfg.registryShown, reg, log)
+			address, err := servers.Start(cfg.registryShown, reg)
 			if err != nil {
 				return err
 			}
-			warnOpen(log, "registry", address)
+			warnOpen(log, "registry", "read and write", address)
 			fmt.Fprintf(stderr, "registry also at http://%s/v2/\n", address)
 		}
 	}
 	fmt.Fprintf(stderr, "cache %s, at most %s\n", cfg.cacheDir, byteSize(cfg.cacheSize))
-	address, err := servers.start(cfg.listen, drive, log)
+	if cfg.adminListen != "" {
+		address, err := servers.Start(cfg.adminListen, admin.New(admin.Options{
+			Ready: func(ctx context.Context) error { return ocifs.Ping(ctx, client) }, Stopping: ctx.Done(),
+			Forget: tree.Forget, NotifyToken: cfg.notifyToken, Metrics: metrics, Log: log,
+		}))
+		if err != nil {
+			return err
+		}
+		warnOpen(log, "admin", "see the process's memory", address)
+		fmt.Fprintf(stderr, "admin http://%s/\n", address)
+	}
+	address, err := servers.Start(cfg.listen, metrics.Handler(drive))
 	if err != nil {
 		return err
 	}
-	warnOpen(log, "drive", address)
+	warnOpen(log, "drive", "read and write", address)
 	fmt.Fprintf(stderr, "serving http://%s%s\n", address, strings.TrimSuffix(cfg.prefix, "/")+"/")
 	if reg != nil && cfg.gcInterval > 0 {
 		reg.CollectEvery(cfg.gcInterval)
@@ -456,7 +492,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	case <-ctx.Done():
 		log.Info("stopping, requests in flight have time to finish", "seconds", drainTimeout.Seconds())
 		return nil
-	case err := <-servers.failed():
+	case err := <-servers.Failed():
 		return err
 	}
 }
@@ -499,59 +535,9 @@ func newLog(cfg config, w io.Writer) *slog.Logger {
 }
 
 // warnOpen says that what answers at address knows no passwords, unless only this machine can reach it.
-func warnOpen(log *slog.Logger, what string, address net.Addr) {
-	if a, err := netip.ParseAddrPort(address.String()); err != nil || !a.Addr().IsLoopback() {
-		log.Warn("everybody who reaches this address can read and write", "what", what, "address", address.String())
-	}
-}
-
-// servers are the listeners of one process.
-type servers struct {
-	list []*http.Server
-	errs chan error
-}
-
-// start listens on address and serves h there.
-func (s *servers) start(address string, h http.Handler, log *slog.Logger) (net.Addr, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	s.list = append(s.list, server)
-	errs := s.failed()
-	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			errs <- err
-		}
-	}()
-	return l.Addr(), nil
-}
-
-func (s *servers) failed() chan error {
-	if s.errs == nil {
-		s.errs = make(chan error, 2)
-	}
-	return s.errs
-}
-
-// drain ends the servers, the drive first: what runs, and what runs behind the answers, has drainTimeout to finish, then
-// it is cut. That costs nothing that was acknowledged.
-func (s *servers) drain(log *slog.Logger, behind func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	for i := len(s.list) - 1; i >= 0; i-- {
-		if err := s.list[i].Shutdown(ctx); err != nil {
-			log.Warn("requests were cut", "after", drainTimeout, "err", err)
-			s.list[i].Close()
-		}
-	}
-	if err := behind(ctx); err != nil {
-		log.Warn("what is left is seen by nobody, and goes when a directory of that name is made", "err", err)
+func warnOpen(log *slog.Logger, what, can string, address net.Addr) {
+	if !front.IsLoopback(address) {
+		log.Warn("everybody who reaches this address can "+can, "what", what, "address", address.String())
 	}
 }
 

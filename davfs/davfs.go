@@ -38,7 +38,7 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request. junk*.go put a policy for other systems' files between the handler and any tree, and
+// writes the line of each request, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
 // turns.go its changes in order.
 //
 // # Properties
@@ -173,8 +173,13 @@ func (h *Handler) init() {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.init)
+	trace := TraceOf(r.Context())
+	if trace == nil {
+		trace = new(Trace)
+		r = r.WithContext(trace.Context(r.Context()))
+	}
 	rq := newRequest(r, h.Tree)
-	rq.h = h
+	rq.h, rq.trace = h, trace
 	g := &guard{w: w, rq: rq}
 	defer h.logRequest(r, rq, g, time.Now())
 	if err := h.serve(g, r, rq); err != nil {
@@ -182,6 +187,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.finish()
 	rq.drain(g)
+}
+
+// Locks gives the number of locks that are held.
+func (h *Handler) Locks() int {
+	h.once.Do(h.init)
+	return h.locks.count()
 }
 
 // serve repairs the request, answers it or gives it to the engine. Its error is the answer.

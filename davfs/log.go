@@ -9,6 +9,7 @@ import (
 // logRequest writes the one line of a request, also while a panic unwinds that cuts the connection. It has neither
 // query nor headers, which may hold secrets.
 func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.Time) {
+	rq.trace.Status, rq.trace.Bytes = g.status, g.bytes
 	attrs := []slog.Attr{
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),

@@ -106,6 +106,7 @@ type FS struct {
 	writeTimeout time.Duration
 	spoolRoom    room
 	memory       memory
+	uploads      atomic.Int64 // Puts
 	keeping      atomic.Int32 // spools that are given to the blobs at hand
 	noStreams    atomic.Bool  // the registry takes uploads in one piece only
 	bundles      *bundles     // nil: none are kept
