@@ -37,32 +37,38 @@ func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
 	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
 		return false // it has been there
 	}
-	l, _ := f.listed.get(repo)
-	if !f.isFresh(l) {
+	if l, _ := f.listed.get(repo); !f.isFresh(l) {
 		if !f.worthList(repo, l) {
 			return false
 		}
-		if l = f.askListed(ctx, repo); !f.isFresh(l) {
-			return false // whoever asks for the tag will hear why
-		}
+		f.askListed(ctx, repo) // should that fail, whoever asks for the tag will hear why
 	}
-	_, there := slices.BinarySearch(l.tags, tag)
+	return f.unlistedAtHand(ref)
+}
+
+// unlistedAtHand is unlisted by what is in memory.
+func (f *FS) unlistedAtHand(ref reference) bool {
+	l, _ := f.listed.get(ref.repo)
+	if !f.isFresh(l) {
+		return false
+	}
+	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
+		return false // it has been there
+	}
+	_, there := slices.BinarySearch(l.tags, ref.tag)
 	return !there && !f.tags.changedSince(ref, l.asked)
 }
 
 // askListed asks for the list, once for all who want it at the same time.
-func (f *FS) askListed(ctx context.Context, repo string) listed {
+func (f *FS) askListed(ctx context.Context, repo string) {
 	leave, err := f.listing.join(ctx, repo)
 	if err != nil {
-		return listed{}
+		return
 	}
 	defer leave()
-	l, _ := f.listed.get(repo)
-	if !f.isFresh(l) {
+	if l, _ := f.listed.get(repo); !f.isFresh(l) {
 		_, _ = f.listTags(ctx, repo)
-		l, _ = f.listed.get(repo)
 	}
-	return l
 }
 
 func (f *FS) isFresh(l listed) bool {

@@ -137,12 +137,13 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 
 // atHand says what stands under a tag, nil for nothing, if that is in memory and fresh.
 func (f *FS) atHand(repo, tag string) (i *info, known bool) {
-	t, known, fresh := f.tags.get(reference{repo, tag})
+	ref := reference{repo, tag}
+	t, known, fresh := f.tags.get(ref)
 	switch {
-	case !known || !fresh:
-		return nil, false
-	case t.digest == "":
+	case known && fresh && t.digest == "":
 		return nil, true
+	case !known || !fresh:
+		return nil, f.unlistedAtHand(ref)
 	}
 	a, known := f.artifacts.get(artifactKey{t.digest, tag})
 	if !known {
