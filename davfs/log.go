@@ -10,6 +10,14 @@ import (
 // query nor headers, which may hold secrets.
 func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.Time) {
 	rq.trace.Status, rq.trace.Bytes = g.status, g.bytes
+	level := slog.LevelInfo
+	failure := rq.failed()
+	if failure != nil && judge(r.Method, failure).code >= 500 && r.Context().Err() == nil {
+		level = slog.LevelError
+	}
+	if !h.log.Enabled(r.Context(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),
@@ -21,14 +29,10 @@ func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.
 	if rq.dst != "" {
 		attrs = append(attrs, slog.String("destination", rq.dst))
 	}
-	level := slog.LevelInfo
-	if err := rq.failed(); err != nil {
-		attrs = append(attrs, slog.String("err", err.Error()))
+	if failure != nil {
+		attrs = append(attrs, slog.String("err", failure.Error()))
 		if !g.failed {
 			attrs = append(attrs, slog.Bool("cut", true))
-		}
-		if judge(r.Method, err).code >= 500 && r.Context().Err() == nil {
-			level = slog.LevelError
 		}
 	}
 	h.log.LogAttrs(r.Context(), level, "request", attrs...)
