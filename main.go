@@ -417,6 +417,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	var tree *ocifs.FS
 	var reg *embedded.Registry
 	var local func(digest.Digest) (*os.File, error)
+	var localTag func(repository, tag string) digest.Digest
 	upload := cfg.upload
 	host, plainHTTP, freshness, transport := cfg.host, cfg.plainHTTP, cfg.freshness, http.RoundTripper(ocifs.NewTransport())
 	if cfg.host == "" {
@@ -426,7 +427,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		}
 		defer reg.Close()
 		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
-		local, freshness = reg.OpenBlob, ocifs.Told
+		local, localTag, freshness = reg.OpenBlob, reg.Tagged, ocifs.Told
 		if upload == ocifs.UploadAuto {
 			upload = ocifs.UploadDirect
 		}
@@ -439,7 +440,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
 		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
-		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
+		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, LocalTag: localTag, Log: log,
 	})
 	if err != nil {
 		return usageError{err}

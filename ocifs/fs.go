@@ -67,6 +67,10 @@ type Options struct {
 	// kept a second time then. Nil: the registry is elsewhere.
 	Local func(d digest.Digest) (*os.File, error)
 
+	// LocalTag gives the digest of the manifest under a tag where the registry has both on this machine, and "" for whatever
+	// only the registry can tell. Nil: it is always asked.
+	LocalTag func(repository, tag string) digest.Digest
+
 	Log *slog.Logger // nil: discard
 }
 
@@ -100,6 +104,7 @@ type FS struct {
 	profile  Profile
 	parallel int
 	local    func(digest.Digest) (*os.File, error)
+	localTag func(repository, tag string) digest.Digest
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
@@ -156,6 +161,7 @@ func New(o Options) (*FS, error) {
 		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
 		told:         o.Freshness == Told,
 		local:        o.Local,
+		localTag:     o.LocalTag,
 		layout:       layout{host: o.Registry.Reference.Registry, prefix: o.Prefix},
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),

@@ -230,6 +230,9 @@ func (f *FS) askTag(ctx context.Context, repo, tag string) (*info, error) {
 	}
 	ref := reference{repo, tag}
 	stamp := f.tags.ask()
+	if i, ok := f.near(ref, stamp); ok {
+		return i, nil
+	}
 	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
 		t, err := r.headManifest(ctx, tag)
 		if err != nil {

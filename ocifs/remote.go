@@ -40,7 +40,9 @@ func (f *FS) repository(name string) (repository, error) {
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
 	}
 	r := repository{opened.(*remote.Repository)}
-	r.TagListPageSize = cmp.Or(f.profile.Page, tagPageSize)
+	if f.local == nil { // the registry on this machine reads all names for each page, and gives all to who asks for none
+		r.TagListPageSize = cmp.Or(f.profile.Page, tagPageSize)
+	}
 	r.MaxMetadataBytes = maxMetadataBytes
 	if err := r.SetReferrersCapability(true); err != nil { // we have no subjects, so there is no index to update
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
