@@ -179,7 +179,7 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 	if err := f.forgetList(dir); err != nil {
 		return err
 	}
-	l, err := f.listTo(ctx, w.hands, dir, f.tag, isLost)
+	l, err := f.listTo(ctx, w.hands, dir, f.member, isLost)
 	if err != nil {
 		return err
 	}

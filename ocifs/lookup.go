@@ -160,6 +160,15 @@ func (f *FS) wasThere(repo, tag string) bool {
 
 // tag says what stands under a tag, nil for nothing, from a fresh answer if there is one, or if somebody is just asking.
 func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
+	return f.tagOr(ctx, repo, tag, f.unlisted)
+}
+
+// member is tag for what a list has just named, so that no list needs to be asked whether it is there.
+func (f *FS) member(ctx context.Context, repo, tag string) (*info, error) {
+	return f.tagOr(ctx, repo, tag, func(context.Context, string, string) bool { return false })
+}
+
+func (f *FS) tagOr(ctx context.Context, repo, tag string, unlisted func(ctx context.Context, repo, tag string) bool) (*info, error) {
 	ref := reference{repo, tag}
 	if t, known, fresh := f.tags.get(ref); known && fresh {
 		return f.answered(ctx, repo, tag, t)
@@ -167,7 +176,7 @@ func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
 	q, mine := f.join(ref)
 	if mine {
 		defer f.questions.end(ref, q)
-		if q.listed = f.unlisted(ctx, repo, tag); !q.listed {
+		if q.listed = unlisted(ctx, repo, tag); !q.listed {
 			q.i, q.err = f.askTag(ctx, repo, tag)
 		}
 		return q.i, q.err
