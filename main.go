@@ -162,7 +162,7 @@ func serveFlags() []cli.Flag {
 			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
-		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-Host and X-Forwarded-Prefix are believed"),
+		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed"),
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
@@ -433,7 +433,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		}
 	}
 	metrics := admin.NewMetrics(version())
-	client, err := cfg.pace.Dial(host, plainHTTP, metrics.Transport(transport), cfg.credential)
+	client, err := cfg.pace.Dial(host, plainHTTP, metrics.Transport(transport, log), cfg.credential)
 	if err != nil {
 		return err
 	}
@@ -538,9 +538,9 @@ func (c config) reference() string {
 func newLog(cfg config, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.logLevel}
 	if cfg.logJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(davfs.LogHandler(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(davfs.LogHandler(slog.NewTextHandler(w, options)))
 }
 
 // warnOpen says that what answers at address knows no passwords, unless only this machine can reach it.

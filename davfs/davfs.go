@@ -140,8 +140,8 @@ type Handler struct {
 	// use the address that they reach.
 	PublicURL *url.URL
 
-	// TrustedProxies are the addresses whose X-Forwarded-Host and X-Forwarded-Prefix are believed, where there is no
-	// PublicURL.
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed, and whose X-Forwarded-Host and
+	// X-Forwarded-Prefix are, where there is no PublicURL.
 	TrustedProxies []netip.Prefix
 
 	// LockFile keeps the locks over a restart; it belongs to one tree. Empty: they end with the process.
@@ -151,7 +151,7 @@ type Handler struct {
 	// directory has the two properties.
 	Quota func(ctx context.Context) (available, used int64)
 
-	// Log gets one line for each request; nil discards them.
+	// Log gets one line for each request; nil discards them. It has the request's id if its handler is a LogHandler.
 	Log *slog.Logger
 
 	once   sync.Once
@@ -178,6 +178,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		trace = new(Trace)
 		r = r.WithContext(trace.Context(r.Context()))
 	}
+	trace.ID, trace.Remote = requestID(r.Header.Get("X-Request-Id")), h.remote(r)
+	w.Header().Set("X-Request-Id", trace.ID)
 	rq := newRequest(r, h.Tree)
 	rq.h, rq.trace = h, trace
 	g := &guard{w: w, rq: rq}

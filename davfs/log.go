@@ -7,7 +7,7 @@ import (
 )
 
 // logRequest writes the one line of a request, also while a panic unwinds that cuts the connection. It has neither
-// query nor headers, which may hold secrets.
+// query nor headers, which may hold secrets. calls are the requests at the storage until then.
 func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.Time) {
 	rq.trace.Status, rq.trace.Bytes = g.status, g.bytes
 	level := slog.LevelInfo
@@ -24,6 +24,8 @@ func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.
 		slog.Int("status", g.status),
 		slog.Int64("bytes", g.bytes),
 		slog.Duration("duration", time.Since(start)),
+		slog.Int64("calls", rq.trace.Calls()),
+		slog.String("remote", rq.trace.Remote),
 		slog.String("agent", r.UserAgent()),
 	}
 	if rq.dst != "" {

@@ -11,8 +11,10 @@ import (
 // the request below a Tree finds it in the context, and counts there what it has asked of the storage. What several
 // requests wait for is counted for the one that began it.
 type Trace struct {
-	Status int   // of the answer
-	Bytes  int64 // of the answer's body
+	ID     string // of the request, which its lines in the log have; see LogHandler
+	Remote string // address of the client, as far as the proxies in between are trusted
+	Status int    // of the answer
+	Bytes  int64  // of the answer's body
 
 	calls atomic.Int64
 }

@@ -143,7 +143,7 @@ func (f *FS) clearBehind(ctx context.Context, p place) {
 	}
 	clear := func(ctx context.Context) {
 		if err := f.clear(ctx, newWalk(f.clearings.hands), p); err != nil && !errors.Is(err, fs.ErrExist) {
-			f.log.Warn("members of a removed directory are left in the registry", "directory", p.name, "error", err)
+			f.log.WarnContext(ctx, "members of a removed directory are left in the registry", "directory", p.name, "error", err)
 		}
 	}
 	if !f.clearings.begin(repo, clear) {

@@ -80,7 +80,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		// tombstone reads as nothing.
 		found[i], err = ask(ctx, repo, tag)
 		if err != nil && spared(err) {
-			f.log.Warn("a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
+			f.log.WarnContext(ctx, "a tag cannot be read, and is left", "repository", repo, "tag", tag, "error", err)
 			found[i], err = &info{artifact: &artifact{}}, nil
 		}
 		return err

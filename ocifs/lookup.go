@@ -321,7 +321,7 @@ func (f *FS) keepBlob(ctx context.Context, desc ocispec.Descriptor, r io.Reader)
 		return // it is at hand as it is
 	}
 	if err := f.blobs.Add(ctx, desc, r); err != nil {
-		f.log.Debug("blob not kept", "digest", desc.Digest, "error", err)
+		f.log.DebugContext(ctx, "blob not kept", "digest", desc.Digest, "error", err)
 	}
 }
 

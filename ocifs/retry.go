@@ -93,7 +93,7 @@ func (f *FS) attempt(ctx context.Context, do func() error) error {
 		if time.Now().Add(wait).After(until) {
 			return err
 		}
-		f.log.Debug("trying again", "attempt", n, "after", wait, "error", err)
+		f.log.DebugContext(ctx, "trying again", "attempt", n, "after", wait, "error", err)
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -88,14 +89,16 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Transport counts the requests of a registry's client, and tells the trace of the request that they are made for.
-func (m *Metrics) Transport(next http.RoundTripper) http.RoundTripper {
-	return counting{m, next}
+// Transport counts the requests of a registry's client, tells the trace of the request that they are made for, and writes
+// a line for each at the level debug. The line has no query, which may hold a secret.
+func (m *Metrics) Transport(next http.RoundTripper, log *slog.Logger) http.RoundTripper {
+	return counting{m, next, log}
 }
 
 type counting struct {
 	metrics *Metrics
 	next    http.RoundTripper
+	log     *slog.Logger
 }
 
 func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -107,6 +110,11 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 		code = strconv.Itoa(resp.StatusCode)
 	}
 	c.metrics.asked.WithLabelValues(operation, code).Inc()
-	c.metrics.answered.WithLabelValues(operation).Observe(time.Since(begin).Seconds())
+	took := time.Since(begin)
+	c.metrics.answered.WithLabelValues(operation).Observe(took.Seconds())
+	if ctx := r.Context(); c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "registry request", slog.String("method", r.Method), slog.String("host", r.URL.Host),
+			slog.String("path", r.URL.Path), slog.String("status", code), slog.Duration("duration", took))
+	}
 	return resp, err
 }

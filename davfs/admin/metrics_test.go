@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -73,15 +74,16 @@ func TestTransport(t *testing.T) {
 	m := NewMetrics("v1")
 	var seen *http.Request
 	trouble := error(nil)
+	var log strings.Builder
 	client := m.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {
 		seen = r
 		if trouble != nil {
 			return nil, trouble
 		}
 		return &http.Response{StatusCode: 404, Body: http.NoBody, Request: r}, nil
-	}))
-	trace := new(davfs.Trace)
-	r := httptest.NewRequestWithContext(trace.Context(t.Context()), "GET", "http://r/v2/a/manifests/t", nil)
+	}), slog.New(davfs.LogHandler(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	trace := &davfs.Trace{ID: "abc"}
+	r := httptest.NewRequestWithContext(trace.Context(t.Context()), "GET", "http://r/v2/a/manifests/t?token=secret", nil)
 	if resp, err := client.RoundTrip(r); err != nil || resp.StatusCode != 404 || seen != r {
 		t.Errorf("%v, %v, and another request", resp, err)
 	}
@@ -94,6 +96,10 @@ func TestTransport(t *testing.T) {
 	}
 	if trace.Calls() != 2 {
 		t.Errorf("the request has made %d calls, want 2", trace.Calls())
+	}
+	if l := log.String(); strings.Count(l, "request_id=abc\n") != 2 || strings.Count(l, "\n") != 3 || strings.Contains(l, "secret") ||
+		!strings.Contains(l, `msg="registry request" method=GET host=r path=/v2/a/manifests/t status=404 duration=`) {
+		t.Errorf("the log is\n%s", l)
 	}
 	m.has(t, `ocidav_registry_requests_total{code="404",operation="manifest_get"} 1`,
 		`ocidav_registry_requests_total{code="error",operation="manifest_get"} 1`,
