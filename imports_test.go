@@ -12,6 +12,8 @@ import (
 // forbidden is the import table of the house: prefixes of what a package never imports.
 var forbidden = map[string][]string{
 	"ocidav/davfs":              {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
+	"ocidav/davfs/admin":        {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/", "golang.org/x/net"},
+	"ocidav/davfs/front":        {"ocidav/", "oras.land/", "github.com/", "golang.org/x/net"},
 	"ocidav/davfs/treetest":     {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/"},
 	"ocidav/ocifs":              {"golang.org/x/net", "ocidav/davfs", "ocidav/cache", "ocidav/ocifs/", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
 	"ocidav/ocifs/embedded":     {"ocidav/", "github.com/urfave/", "github.com/hashicorp/", "golang.org/x/net"},
@@ -20,6 +22,7 @@ var forbidden = map[string][]string{
 	"ocidav/cache":              {"ocidav/", "golang.org/x/net", "oras.land/", "github.com/urfave/", "github.com/distribution/"},
 	"ocidav/integration":        {"ocidav/", "oras.land/", "github.com/"},
 	"ocidav/integration/bench":  {"ocidav/", "oras.land/", "github.com/"},
+	"ocidav/integration/tree":   {"ocidav/", "oras.land/", "github.com/"}, // but for its tests
 }
 
 // TestImports holds the packages to the table, by their own imports; and each has one package documentation.

@@ -6,6 +6,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -21,6 +23,7 @@ import (
 	"os/signal"
 	"path"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -35,6 +38,8 @@ import (
 
 	"ocidav/cache"
 	"ocidav/davfs"
+	"ocidav/davfs/admin"
+	"ocidav/davfs/front"
 	"ocidav/ocifs"
 	"ocidav/ocifs/embedded"
 	"ocidav/ocifs/probe"
@@ -42,11 +47,7 @@ import (
 
 var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
 
-const (
-	pingTimeout       = 15 * time.Second
-	readHeaderTimeout = 30 * time.Second
-	idleTimeout       = 5 * time.Minute
-)
+const pingTimeout = 15 * time.Second
 
 // drainTimeout is for requests that run when SIGTERM comes.
 var drainTimeout = 30 * time.Second // changed by tests only
@@ -112,7 +113,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			},
 			{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
-				ArgsUsage: "REF", Flags: credentialFlags(),
+				ArgsUsage: "REF", Flags: append(credentialFlags(), profileFlags()...),
 				Description: "REF is that of serve --registry. A few small artifacts are pushed to PREFIX/x.probe and removed again,\n" +
 					"and what the registry does not let go of is named.",
 				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
@@ -141,7 +142,7 @@ func serveFlags() []cli.Flag {
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
 	}
-	return append(credentialFlags(),
+	return append(append(credentialFlags(), profileFlags()...),
 		listenFlag(),
 		text("registry", "", "`REF` of the drive's root, [http://]host[:port][/prefix]; none: the embedded registry"),
 		dataFlag(),
@@ -154,20 +155,22 @@ func serveFlags() []cli.Flag {
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
 		size("part-size", 4<<30, "`BYTES` of a layer at most; longer files have several"),
 		text("layout", "", "path (a repository for each directory) or flat (one for the whole tree); none: the one that the drive has, path for a new one"),
-		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (stream, where the registry takes it)"),
+		text("upload", ocifs.UploadAuto, "how large files are uploaded: stream (while they arrive), monolithic (when they have come), or auto (as the profile has it; stream, until the registry refuses)"),
 		&cli.GenericFlag{Name: "spool-size", Value: new(byteSize), EnvVars: env("spool-size"), DefaultText: "as the disk has",
 			Usage: "`BYTES` that all uploads on their way may take in --cache-dir; 0 is as the disk has"},
 		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
-			Usage: "for how long a write that the registry fails is tried again, from its last byte on"},
+			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
-		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-Host and X-Forwarded-Prefix are believed"),
+		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed"),
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		&cli.BoolFlag{Name: "no-index", Usage: "push no index of large directories, by which another machine lists them quickly", EnvVars: env("no-index")},
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
+		text("admin-listen", "", "`ADDRESS` of health, metrics, profiles and the registry's notifications, a loopback one best; none: off"),
+		text("notify-token-file", "", "`FILE` with the secret that a notification at POST /-/notify must bring in its Authorization header"),
 		text("log-level", "info", "debug, info, warn or error"),
 		text("log-format", "text", "text or json"),
 	)
@@ -223,6 +226,10 @@ type config struct {
 	writeTimeout        time.Duration
 	gcInterval          time.Duration
 	credential          auth.CredentialFunc
+	profile             ocifs.Profile
+	pace                ocifs.Pace
+	adminListen         string
+	notifyToken         string
 	logLevel            slog.Level
 	logJSON             bool
 }
@@ -232,14 +239,13 @@ func newConfig(c *cli.Context) (config, error) {
 		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
-		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"),
-		writeTimeout: c.Duration("write-timeout"),
-		freshness:    c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
+		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
+		adminListen: c.String("admin-listen"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
 	}
-	for _, flag := range []string{"listen", "registry-listen"} {
+	for _, flag := range []string{"listen", "registry-listen", "admin-listen"} {
 		if address := c.String(flag); address != "" {
 			_, port, err := net.SplitHostPort(address)
 			if err == nil {
@@ -276,6 +282,12 @@ func newConfig(c *cli.Context) (config, error) {
 	if err := cfg.setOrigin(c.String("public-url"), c.String("trusted-proxies")); err != nil {
 		return cfg, err
 	}
+	if file := c.String("notify-token-file"); file != "" {
+		var err error
+		if cfg.notifyToken, err = secret(file); err != nil {
+			return cfg, usage("--notify-token-file: %v", err)
+		}
+	}
 	cfg.quota = -1
 	if c.IsSet("quota") {
 		cfg.quota = c.Generic("quota").(*byteSize).bytes()
@@ -292,6 +304,11 @@ func newConfig(c *cli.Context) (config, error) {
 				return cfg, usage("--%s goes with --registry: the embedded registry asks for no credentials", flag)
 			}
 		}
+		for _, flag := range []string{"registry-profile", "registry-rps"} {
+			if c.IsSet(flag) {
+				return cfg, usage("--%s goes with --registry: what the embedded registry can do is known", flag)
+			}
+		}
 		if cfg.data == "" {
 			return cfg, usage("--data: there is no home directory to put it in, name one")
 		}
@@ -303,6 +320,9 @@ func newConfig(c *cli.Context) (config, error) {
 	var err error
 	if cfg.host, cfg.root, cfg.plainHTTP, err = ocifs.ParseReference(ref); err != nil {
 		return cfg, usage("--registry: %v", err)
+	}
+	if cfg.profile, cfg.pace, err = newProfile(c, cfg.host, cfg.writeTimeout); err != nil {
+		return cfg, err
 	}
 	cfg.credential, err = newCredential(c, cfg.host)
 	return cfg, err
@@ -341,11 +361,11 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 		return nil, usage("--registry-username and --registry-password-file go together")
 	}
 	if user != "" {
-		password, err := os.ReadFile(passwordFile)
+		password, err := secret(passwordFile)
 		if err != nil {
 			return nil, usage("--registry-password-file: %v", err)
 		}
-		return auth.StaticCredential(host, auth.Credential{Username: user, Password: strings.TrimRight(string(password), "\r\n")}), nil
+		return auth.StaticCredential(host, auth.Credential{Username: user, Password: password}), nil
 	}
 	if dockerConfig == "" {
 		store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
@@ -364,8 +384,24 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 	return credentials.Credential(store), nil
 }
 
+// secret is what the file holds, up to its line's end.
+func secret(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err == nil && len(bytes.TrimSpace(content)) == 0 {
+		err = fmt.Errorf("%s is empty", file)
+	}
+	return strings.TrimRight(string(content), "\r\n"), err
+}
+
+// heapFloor is the weight, in bytes, of what is on the heap for the collector's sake alone. It collects when the heap has
+// doubled, and that of an idle drive has a few megabytes, which a thousand small GETs double: a fifth of the time that
+// they take would be the collector's. So it waits for as much garbage more, whatever the heap has, and no more than that:
+// a percentage would multiply a heap that is large already. The floor itself is never touched, and no memory.
+const heapFloor = 16 << 20
+
 // serve builds the drive, serves until ctx ends, and lets what runs then come to its end.
 func serve(ctx context.Context, cfg config, stderr io.Writer) error {
+	defer runtime.KeepAlive(make([]byte, heapFloor))
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
 
@@ -384,6 +420,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	var tree *ocifs.FS
 	var reg *embedded.Registry
 	var local func(digest.Digest) (*os.File, error)
+	var localTag func(repository, tag string) digest.Digest
 	upload := cfg.upload
 	host, plainHTTP, freshness, transport := cfg.host, cfg.plainHTTP, cfg.freshness, http.RoundTripper(ocifs.NewTransport())
 	if cfg.host == "" {
@@ -393,19 +430,20 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		}
 		defer reg.Close()
 		host, plainHTTP, transport = reg.Host(), true, reg.Transport()
-		local, freshness = reg.OpenBlob, ocifs.Told
+		local, localTag, freshness = reg.OpenBlob, reg.Tagged, ocifs.Told
 		if upload == ocifs.UploadAuto {
 			upload = ocifs.UploadDirect
 		}
 	}
-	client, err := ocifs.Dial(host, plainHTTP, transport, cfg.credential)
+	metrics := admin.NewMetrics(version())
+	client, err := cfg.pace.Dial(host, plainHTTP, metrics.Transport(transport, log), cfg.credential)
 	if err != nil {
 		return err
 	}
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
-		Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
-		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, Log: log,
+		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
+		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, LocalTag: localTag, Log: log,
 	})
 	if err != nil {
 		return usageError{err}
@@ -414,6 +452,12 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
 		ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
 	}
+
+	metrics.Watch(admin.Sources{
+		Cache: func() admin.CacheStats { return admin.CacheStats(blobs.Stats()) },
+		Tree:  func() admin.TreeStats { return admin.TreeStats(tree.Stats()) },
+		Locks: drive.Locks,
+	})
 
 	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -427,27 +471,38 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		}
 		return err
 	}
-	var servers servers
-	defer servers.drain(log, tree.Close)
+	servers := front.Servers{Log: log}
+	defer func() { servers.Drain(drainTimeout, tree.Close) }()
 	if reg == nil {
-		fmt.Fprintf(stderr, "registry %s, layout %s\n", cfg.reference(), tree.Layout())
+		fmt.Fprintf(stderr, "registry %s, profile %s, layout %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"), tree.Layout())
 	} else {
 		fmt.Fprintf(stderr, "registry embedded, in %s, layout %s\n", cfg.data, tree.Layout())
 		if cfg.registryShown != "" {
-			address, err := servers.start(cfg.registryShown, reg, log)
+			address, err := servers.Start(cfg.registryShown, reg)
 			if err != nil {
 				return err
 			}
-			warnOpen(log, "registry", address)
+			warnOpen(log, "registry", "read and write", address)
 			fmt.Fprintf(stderr, "registry also at http://%s/v2/\n", address)
 		}
 	}
 	fmt.Fprintf(stderr, "cache %s, at most %s\n", cfg.cacheDir, byteSize(cfg.cacheSize))
-	address, err := servers.start(cfg.listen, drive, log)
+	if cfg.adminListen != "" {
+		address, err := servers.Start(cfg.adminListen, admin.New(admin.Options{
+			Ready: func(ctx context.Context) error { return ocifs.Ping(ctx, client) }, Stopping: ctx.Done(),
+			Forget: tree.Forget, NotifyToken: cfg.notifyToken, Metrics: metrics, Log: log,
+		}))
+		if err != nil {
+			return err
+		}
+		warnOpen(log, "admin", "see the process's memory", address)
+		fmt.Fprintf(stderr, "admin http://%s/\n", address)
+	}
+	address, err := servers.Start(cfg.listen, metrics.Handler(drive))
 	if err != nil {
 		return err
 	}
-	warnOpen(log, "drive", address)
+	warnOpen(log, "drive", "read and write", address)
 	fmt.Fprintf(stderr, "serving http://%s%s\n", address, strings.TrimSuffix(cfg.prefix, "/")+"/")
 	if reg != nil && cfg.gcInterval > 0 {
 		reg.CollectEvery(cfg.gcInterval)
@@ -456,7 +511,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	case <-ctx.Done():
 		log.Info("stopping, requests in flight have time to finish", "seconds", drainTimeout.Seconds())
 		return nil
-	case err := <-servers.failed():
+	case err := <-servers.Failed():
 		return err
 	}
 }
@@ -493,65 +548,15 @@ func (c config) reference() string {
 func newLog(cfg config, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.logLevel}
 	if cfg.logJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(davfs.LogHandler(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(davfs.LogHandler(slog.NewTextHandler(w, options)))
 }
 
 // warnOpen says that what answers at address knows no passwords, unless only this machine can reach it.
-func warnOpen(log *slog.Logger, what string, address net.Addr) {
-	if a, err := netip.ParseAddrPort(address.String()); err != nil || !a.Addr().IsLoopback() {
-		log.Warn("everybody who reaches this address can read and write", "what", what, "address", address.String())
-	}
-}
-
-// servers are the listeners of one process.
-type servers struct {
-	list []*http.Server
-	errs chan error
-}
-
-// start listens on address and serves h there.
-func (s *servers) start(address string, h http.Handler, log *slog.Logger) (net.Addr, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	s.list = append(s.list, server)
-	errs := s.failed()
-	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			errs <- err
-		}
-	}()
-	return l.Addr(), nil
-}
-
-func (s *servers) failed() chan error {
-	if s.errs == nil {
-		s.errs = make(chan error, 2)
-	}
-	return s.errs
-}
-
-// drain ends the servers, the drive first: what runs, and what runs behind the answers, has drainTimeout to finish, then
-// it is cut. That costs nothing that was acknowledged.
-func (s *servers) drain(log *slog.Logger, behind func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	for i := len(s.list) - 1; i >= 0; i-- {
-		if err := s.list[i].Shutdown(ctx); err != nil {
-			log.Warn("requests were cut", "after", drainTimeout, "err", err)
-			s.list[i].Close()
-		}
-	}
-	if err := behind(ctx); err != nil {
-		log.Warn("what is left is seen by nobody, and goes when a directory of that name is made", "err", err)
+func warnOpen(log *slog.Logger, what, can string, address net.Addr) {
+	if !front.IsLoopback(address) {
+		log.Warn("everybody who reaches this address can "+can, "what", what, "address", address.String())
 	}
 }
 
@@ -568,13 +573,18 @@ func probeRegistry(c *cli.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := ocifs.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
+	profile, pace, err := newProfile(c, host, 0)
+	if err != nil {
+		return err
+	}
+	client, err := pace.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
 	if err != nil {
 		return err
 	}
 	findings, err := probe.Run(c.Context, client, prefix)
-	if e := probe.Table(stdout, findings); err == nil {
-		err = e
+	err = howTo(err, profile)
+	for _, e := range []error{probe.Table(stdout, findings), tellProfile(stdout, host, profile, pace, findings)} {
+		err = cmp.Or(err, e)
 	}
 	if err == nil && slices.ContainsFunc(findings, func(f probe.Finding) bool { return f.Verdict == probe.Broken }) {
 		err = errors.New("a drive on this registry would lack what is marked with NO")

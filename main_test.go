@@ -220,6 +220,39 @@ func TestDrainEnds(t *testing.T) {
 	}
 }
 
+// TestAdmin: what the wiring counts, and a warning where others can reach it.
+func TestAdmin(t *testing.T) {
+	p := start(t, "--admin-listen", "127.0.0.1:0")
+	admin := p.line(t, `^admin (http://\S+/)$`)
+	url := p.url(t)
+	request(t, http.MethodPut, url+"a.txt", "hello")
+	for path, says := range map[string]string{
+		"healthz": "ok", "readyz": "ready", "debug/pprof/cmdline": "",
+		"metrics": `ocidav_registry_requests_total{code="201",operation="manifest_put"} 1`,
+	} {
+		if code, got := request(t, http.MethodGet, admin+path, ""); code != http.StatusOK || !strings.Contains(got, says) {
+			t.Errorf("%s: %d, without %q:\n%s", path, code, says, got)
+		}
+	}
+	if code, got := request(t, http.MethodPost, admin+"-/notify", `{"events":[{"action":"push","target":{"repository":"x.root","tag":"a.txt"}}]}`); code != http.StatusNoContent {
+		t.Errorf("notification: %d %s", code, got)
+	}
+	rest, done := begin(t, url+"slow.txt")
+	p.stop()
+	p.line(t, `(stopping)`)
+	if code, got := request(t, http.MethodGet, admin+"readyz", ""); code != http.StatusServiceUnavailable || !strings.Contains(got, "stopping") {
+		t.Errorf("readyz while the drive ends: %d %s", code, got)
+	}
+	rest.Close()
+	<-done
+	if p.end(); strings.Contains(p.stderr.String(), "level=WARN") {
+		t.Errorf("a warning about loopback addresses:\n%s", p.stderr.String())
+	}
+	p = start(t, "--admin-listen", ":0")
+	p.url(t)
+	p.line(t, `(level=WARN .*what=admin)`)
+}
+
 func TestReadOnly(t *testing.T) {
 	p := start(t, "--read-only")
 	if code, _ := request(t, http.MethodPut, p.url(t)+"a.txt", "hello"); code != http.StatusForbidden {
@@ -278,6 +311,10 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--listen", "8080"}, 2, "--listen 8080"},
 		{[]string{"--listen", "127.0.0.1:99999"}, 2, "--listen 127.0.0.1:99999"},
 		{[]string{"--registry-listen", "x"}, 2, "--registry-listen"},
+		{[]string{"--admin-listen", "9090"}, 2, "--admin-listen 9090"},
+		{[]string{"--admin-listen", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--notify-token-file", file + "x"}, 2, "--notify-token-file"},
+		{[]string{"--notify-token-file", file}, 2, "is empty"},
 		{[]string{"--registry-username", "me"}, 2, "--registry-username"},
 		{[]string{"--registry-config", file}, 2, "--registry-config"},
 		{[]string{"--registry", "ftp://registry.example.com/x"}, 2, "ftp"},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -355,6 +356,23 @@ func TestEmptied(t *testing.T) {
 				quiet(t, c)
 			}
 			mustRead(t, c, &origin{content: noise(size, 12)})
+		}
+	}
+}
+
+// TestPlainDigest: what is not looked at by Digest.Validate is valid.
+func TestPlainDigest(t *testing.T) {
+	hex := strings.Repeat("0123456789abcdef", 4)
+	if !isPlain(digest.Digest("sha256:" + hex)) {
+		t.Error("a plain digest is not taken for one")
+	}
+	for _, d := range []string{"", hex, "sha256", "sha256:", "sha256:" + hex[1:], "sha256:" + hex + "0", "sha256:" + strings.ToUpper(hex),
+		"sha512:" + hex, "SHA256:" + hex, "sha256:/../../" + hex[7:], "sha256:" + hex[:63] + "g", "sha256:" + hex[:63] + "\x00"} {
+		if isPlain(digest.Digest(d)) {
+			t.Errorf("%q is taken for a plain digest", d)
+		}
+		if _, err := newCache(t, t.TempDir(), 1<<20).Open(t.Context(), ocispec.Descriptor{Digest: digest.Digest(d), Size: 1}, Source{}); err == nil {
+			t.Errorf("%q is opened", d)
 		}
 	}
 }

@@ -38,7 +38,7 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request. junk*.go put a policy for other systems' files between the handler and any tree, and
+// writes the line of each request, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
 // turns.go its changes in order.
 //
 // # Properties
@@ -140,8 +140,8 @@ type Handler struct {
 	// use the address that they reach.
 	PublicURL *url.URL
 
-	// TrustedProxies are the addresses whose X-Forwarded-Host and X-Forwarded-Prefix are believed, where there is no
-	// PublicURL.
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed, and whose X-Forwarded-Host and
+	// X-Forwarded-Prefix are, where there is no PublicURL.
 	TrustedProxies []netip.Prefix
 
 	// LockFile keeps the locks over a restart; it belongs to one tree. Empty: they end with the process.
@@ -151,7 +151,7 @@ type Handler struct {
 	// directory has the two properties.
 	Quota func(ctx context.Context) (available, used int64)
 
-	// Log gets one line for each request; nil discards them.
+	// Log gets one line for each request; nil discards them. It has the request's id if its handler is a LogHandler.
 	Log *slog.Logger
 
 	once   sync.Once
@@ -173,8 +173,15 @@ func (h *Handler) init() {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.init)
+	trace := TraceOf(r.Context())
+	if trace == nil {
+		trace = new(Trace)
+		r = r.WithContext(trace.Context(r.Context()))
+	}
+	trace.ID, trace.Remote = requestID(r.Header.Get("X-Request-Id")), h.remote(r)
+	w.Header().Set("X-Request-Id", trace.ID)
 	rq := newRequest(r, h.Tree)
-	rq.h = h
+	rq.h, rq.trace = h, trace
 	g := &guard{w: w, rq: rq}
 	defer h.logRequest(r, rq, g, time.Now())
 	if err := h.serve(g, r, rq); err != nil {
@@ -182,6 +189,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.finish()
 	rq.drain(g)
+}
+
+// Locks gives the number of locks that are held.
+func (h *Handler) Locks() int {
+	h.once.Do(h.init)
+	return h.locks.count()
 }
 
 // serve repairs the request, answers it or gives it to the engine. Its error is the answer.

@@ -132,6 +132,14 @@ func (t *lockTable) list(which func(l *lock) bool) (list []lock) {
 	return list
 }
 
+// count gives the number of locks.
+func (t *lockTable) count() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.each(func(*lock) { n++ })
+	return n
+}
+
 // holds says whether token is a lock on the name.
 func (t *lockTable) holds(token, key string) bool {
 	t.mu.Lock()

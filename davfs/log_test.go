@@ -38,6 +38,7 @@ func TestOneLogLinePerRequest(t *testing.T) {
 	if strings.Contains(l, "secret") || strings.Contains(l, "c2VjcmV0") {
 		t.Errorf("a secret in %s", l)
 	}
+	wants(l, "calls=0", "remote=192.0.2.1 ")
 	d.want(http.StatusNoContent, "PUT", "/top", "x")
 	wants(line(), "status=204", "bytes=0")
 	d.want(http.StatusCreated, "COPY", "/top", "", "Destination", "/copy")

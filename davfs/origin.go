@@ -36,10 +36,32 @@ func cleanBase(p string) string { return strings.TrimSuffix(path.Clean("/"+p), "
 // last is what the nearest proxy has said in a list: the others may be the client's invention.
 func last(list string) string { return strings.TrimSpace(list[strings.LastIndexByte(list, ',')+1:]) }
 
+// remote is the address of the client: of the connection, or what the trusted proxy at its end says, up to the first that
+// is not a trusted proxy itself.
+func (h *Handler) remote(r *http.Request) string {
+	address := r.RemoteAddr
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	if len(h.TrustedProxies) == 0 {
+		return address
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && h.trusts(address); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		address = hop.Unmap().String()
+	}
+	return address
+}
+
+// trusts says whether the address, with a port or without, is a proxy's that is believed.
 func (h *Handler) trusts(remote string) bool {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
-		return false
+		host = remote
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool {

@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"io/fs"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +22,9 @@ type propfind struct {
 	minimal   bool // leave out what is not there
 	compact   bool // leave out of allprop what can be done without
 
-	resources       []resource // the first is the one that was asked about
+	fi              fs.FileInfo   // of what was asked about
+	members         []fs.FileInfo // of that
+	dead            [][]Property  // of it and its members in this order; nil where none can be part of the answer
 	locks           lockView
 	available, used int64 // bytes, negative for unknown
 }
@@ -66,8 +67,10 @@ func (h *Handler) servePropfind(w *guard, r *http.Request, rq *request) error {
 		p.available, p.used = h.Quota(p.ctx)
 	}
 	m := newMultistatus(w)
-	for i := range p.resources {
-		p.write(m, &p.resources[i])
+	var one resource
+	for i := range 1 + len(p.members) {
+		one = p.resource(i)
+		p.write(m, &one)
 	}
 	return m.finish()
 }
@@ -147,15 +150,10 @@ func (p *propfind) snapshot(members bool) error {
 	if err != nil {
 		return err
 	}
-	p.resources = append(p.resources, resource{name: p.rq.name, fi: fi})
+	p.fi = fi
 	if members && fi.IsDir() {
-		l, err := p.rq.tree.ReadDir(p.ctx, p.rq.name)
-		if err != nil {
+		if p.members, err = p.rq.tree.ReadDir(p.ctx, p.rq.name); err != nil {
 			return err
-		}
-		p.resources = slices.Grow(p.resources, len(l))
-		for _, fi := range l {
-			p.resources = append(p.resources, resource{name: path.Join(p.rq.name, fi.Name()), fi: fi})
 		}
 	}
 	if !p.wantsDead() {
@@ -164,24 +162,38 @@ func (p *propfind) snapshot(members bool) error {
 	return p.fetchDead()
 }
 
+// resource gives the one that was asked about (0) or its member i-1. It is made when it is written: a directory has 100,000.
+func (p *propfind) resource(i int) (r resource) {
+	if r.name, r.fi = p.rq.name, p.fi; i > 0 {
+		r.fi = p.members[i-1]
+		r.name = strings.TrimSuffix(p.rq.name, "/") + "/" + r.fi.Name()
+	}
+	if p.dead != nil {
+		r.dead = p.dead[i]
+	}
+	return r
+}
+
 // propsAtOnce is how many members' dead properties are asked for at a time; most have none and cost nothing.
 const propsAtOnce = 16
 
 func (p *propfind) fetchDead() error {
+	n := 1 + len(p.members)
+	dead := make([][]Property, n)
 	ctx, cancel := context.WithCancelCause(p.ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(propsAtOnce, len(p.resources)) {
+	for range min(propsAtOnce, n) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
-				if i >= len(p.resources) {
+				if i >= n {
 					return
 				}
-				r := &p.resources[i]
+				r := p.resource(i)
 				var err error
-				if r.dead, err = p.rq.deadProps(ctx, r.name, r.fi); err != nil {
+				if dead[i], err = p.rq.deadProps(ctx, r.name, r.fi); err != nil {
 					cancel(err)
 				}
 			}
@@ -191,6 +203,7 @@ func (p *propfind) fetchDead() error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	p.dead = dead
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 // request, so an answer is never older than that, and what a change rests on is looked at again in the tree's Check.
 type request struct {
 	h      *Handler
+	trace  *Trace
 	base   string // path of the drive's root, as the client knows it
 	host   string // at which the client knows it; empty: as in the request
 	tree   Tree

@@ -230,7 +230,7 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		d := startDrive(t, "--log-format", format)
-		d.put("/f?.txt", []byte("content"))
+		d.do(http.MethodPut, "/f?.txt", []byte("content"), made, "X-Request-Id", "from-a-proxy")
 		d.want("/f?.txt", []byte("content"))
 		d.wantAbsent("/missing")
 		d.try("NONSENSE", "/f", nil)
@@ -252,6 +252,9 @@ func TestLog(t *testing.T) {
 			return n
 		}
 		eventually(t, 5*time.Second, "there are requests without a line", func() bool { return lines() >= requests })
+		if l := d.log.String(); strings.Count(l, "from-a-proxy") != 1 || !strings.Contains(l, "calls") {
+			t.Errorf("the id of a request is not in its line:\n%s", l)
+		}
 		if n := lines(); n != requests {
 			t.Errorf("%s: %d lines for %d requests:\n%s", format, n, requests, d.log.String())
 		}

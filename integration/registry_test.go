@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,13 +28,14 @@ storage:
 http: {addr: "127.0.0.1:0", relativeurls: true, secret: integration}
 `
 
-// startRegistry starts docker-registry on a new directory; it is killed when the test ends, after the drives on it.
-func startRegistry(t testing.TB, deletion bool) *registry {
+// startRegistry starts docker-registry on a new directory; it is killed when the test ends, after the drives on it. more is
+// added to its configuration.
+func startRegistry(t testing.TB, deletion bool, more ...string) *registry {
 	t.Helper()
 	program := need(t, "docker-registry")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf(registryConfig, filepath.Join(dir, "storage"), deletion)
+	text := fmt.Sprintf(registryConfig, filepath.Join(dir, "storage"), deletion) + strings.Join(more, "")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -38,32 +38,38 @@ func (f *FS) unlisted(ctx context.Context, repo, tag string) bool {
 		return false // it has been there
 	}
 	d := f.layout.of(repo, tag)
-	l, _ := f.listed.get(d)
-	if !f.isFresh(l) {
+	if l, _ := f.listed.get(d); !f.isFresh(l) {
 		if !f.worthList(d, l) {
 			return false
 		}
-		if l = f.askListed(ctx, d); !f.isFresh(l) {
-			return false // whoever asks for the tag will hear why
-		}
+		f.askListed(ctx, d) // should that fail, whoever asks for the tag will hear why
 	}
-	_, there := slices.BinarySearch(l.tags, tag)
+	return f.unlistedAtHand(ref)
+}
+
+// unlistedAtHand is unlisted by what is in memory.
+func (f *FS) unlistedAtHand(ref reference) bool {
+	l, _ := f.listed.get(f.layout.of(ref.repo, ref.tag))
+	if !f.isFresh(l) {
+		return false
+	}
+	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
+		return false // it has been there
+	}
+	_, there := slices.BinarySearch(l.tags, ref.tag)
 	return !there && !f.tags.changedSince(ref, l.asked)
 }
 
 // askListed asks for the list, once for all who want it at the same time.
-func (f *FS) askListed(ctx context.Context, d directory) listed {
+func (f *FS) askListed(ctx context.Context, d directory) {
 	leave, err := f.listing.join(ctx, d)
 	if err != nil {
-		return listed{}
+		return
 	}
 	defer leave()
-	l, _ := f.listed.get(d)
-	if !f.isFresh(l) {
+	if l, _ := f.listed.get(d); !f.isFresh(l) {
 		_, _ = f.listTags(ctx, d)
-		l, _ = f.listed.get(d)
 	}
-	return l
 }
 
 func (f *FS) isFresh(l listed) bool {

@@ -55,7 +55,11 @@ func goldenArtifacts() map[string]struct {
 		"file-parts":      {tag, parts, false},
 		"file-empty":      {tag, empty, false},
 		"directory":       {in.marker(directory.name), directory, false},
-		"tombstone":       {"x", artifact{kind: kindTombstone, modTime: modified}, false},
+
+		"file-properties-compatible": {tag, withProps, true},
+		"directory-compatible":       {in.marker(directory.name), directory, true},
+		"tombstone-compatible":       {"x", artifact{kind: kindTombstone, modTime: modified}, true},
+		"tombstone":                  {"x", artifact{kind: kindTombstone, modTime: modified}, false},
 	}
 }
 

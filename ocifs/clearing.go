@@ -7,12 +7,16 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Bounds of what is cleared behind the answers.
 const (
 	clearingsAtOnce  = 4    // each holds the list of its directory
-	clearingsWaiting = 1000 // RemoveAll waits where there are more
+	clearingsWaiting = 1000 // where there are more RemoveAll clears by itself
+
+	// clearingInline is for how long it does, as its client waits for that; what is left then is an orphan.
+	clearingInline = 10 * time.Second
 )
 
 // clearings are the places of removed directories that are being cleared while the answer is given already. There is one
@@ -139,11 +143,13 @@ func (f *FS) clearBehind(ctx context.Context, p place) {
 	}
 	clear := func(ctx context.Context) {
 		if err := f.clear(ctx, f.newWalk(f.clearings.hands), p); err != nil && !errors.Is(err, fs.ErrExist) {
-			f.log.Warn("members of a removed directory are left in the registry", "directory", p.name, "error", err)
+			f.log.WarnContext(ctx, "members of a removed directory are left in the registry", "directory", p.name, "error", err)
 		}
 	}
 	if !f.clearings.begin(d, clear) {
-		clear(context.WithoutCancel(ctx))
+		ctx, cancel := context.WithTimeout(ctx, clearingInline)
+		defer cancel()
+		clear(ctx)
 	}
 }
 
@@ -173,7 +179,7 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 	if err := f.forgetList(dir, w.began); err != nil {
 		return err
 	}
-	l, err := f.listTo(ctx, w.hands, dir, f.tag, isLost)
+	l, err := f.listTo(ctx, w.hands, dir, f.member, isLost)
 	if err != nil {
 		return err
 	}

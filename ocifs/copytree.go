@@ -73,13 +73,13 @@ func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) 
 			return l, there, err
 		}
 	}
-	ask := f.tag
+	ask := f.member
 	if move {
 		ask = f.askNow()
 	}
 	var missing error
 	var wg sync.WaitGroup
-	wg.Go(func() { there, missing = f.list(ctx, w.hands, dst, f.tag) })
+	wg.Go(func() { there, missing = f.list(ctx, w.hands, dst, f.member) })
 	l, err = f.list(ctx, w.hands, src, ask)
 	wg.Wait()
 	if err == nil {
@@ -94,7 +94,7 @@ func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) 
 	}
 	for _, m := range l.members {
 		for _, tag := range []string{d.file(m.name), d.marker(m.name)} {
-			if t := there.at[tag]; t != nil && t.kind == kindForeign {
+			if t := there.at(tag); t != nil && t.kind == kindForeign {
 				return l, there, errForeign(join(dst, m.name))
 			}
 		}
@@ -115,7 +115,7 @@ func (f *FS) clearRest(ctx context.Context, w *walk, dst string, d directory, l,
 			continue
 		}
 		rest = append(rest, tag)
-		if m := there.at[tag]; m.IsDir() {
+		if m := there.at(tag); m.IsDir() {
 			name := join(dst, m.name)
 			below.enter(name, func() error { return f.clearDirectory(ctx, w, name, gone) })
 		}

@@ -63,40 +63,33 @@ func isLoopback(hostport string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
 }
 
-// Dial gives a client of the registry at host, without sending anything. transport makes the connections; credential
-// may be nil. Requests that can be repeated are, see policy.
+// Dial gives a client of the registry at host at the pace of the zero [Pace].
 func Dial(host string, plainHTTP bool, transport http.RoundTripper, credential auth.CredentialFunc) (*remote.Registry, error) {
-	reg, err := remote.NewRegistry(host)
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", host, err)
-	}
-	reg.PlainHTTP = plainHTTP
-	client := &auth.Client{
-		Client: &http.Client{Transport: repeating{
-			once:  impatient{transport},
-			again: &retry.Transport{Base: impatient{transport}, Policy: func() retry.Policy { return policy{} }},
-		}},
-		Cache:      auth.NewCache(),
-		Credential: credential,
-	}
-	client.SetUserAgent("ocidav")
-	reg.Client = client
-	return reg, nil
+	return Pace{}.Dial(host, plainHTTP, transport, credential)
 }
 
 // repeating sends a request again where that may help, except for those of a push, which is repeated as a whole: once.
 // It lets requests with a *body be repeated.
-type repeating struct{ once, again http.RoundTripper }
+type repeating struct {
+	next     http.RoundTripper
+	patience time.Duration // with 429, where no phase of writing says until when
+}
 
 func (t repeating) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Context().Value(onceKey{}) != nil {
-		return t.once.RoundTrip(req)
+	ctx := req.Context()
+	if ctx.Value(onceKey{}) != nil {
+		return t.next.RoundTrip(req)
 	}
 	if b, ok := req.Body.(*body); ok {
-		req = req.WithContext(req.Context()) // the caller's request is not ours to change
+		req = req.WithContext(ctx) // the caller's request is not ours to change
 		req.GetBody = b.again
 	}
-	return t.again.RoundTrip(req)
+	until, ok := ctx.Value(untilKey{}).(time.Time)
+	if !ok {
+		until = time.Now().Add(t.patience)
+	}
+	again := retry.Transport{Base: t.next, Policy: func() retry.Policy { return &policy{until: until} }}
+	return again.RoundTrip(req)
 }
 
 // Ping asks the registry whether it is one and takes the credentials.
@@ -115,23 +108,35 @@ func NewTransport() *http.Transport {
 	return t
 }
 
-// Bounds of what one request is repeated for. A WebDAV client gives up after 30 seconds or a minute, so the answer has
-// to come before that.
+// Bounds of what one request is repeated for that fails. A WebDAV client gives up after 30 seconds or a minute, so the
+// answer has to come before that.
 const (
 	maxRetries    = 3
 	firstPause    = 100 * time.Millisecond
 	maxRetryAfter = 20 * time.Second
 )
 
-// policy repeats single requests. It differs from oras-go's default in that Retry-After is obeyed in full or, if that
-// takes longer than a client waits, handed on; and that what cannot be cured by repetition is not repeated.
-type policy struct{}
+// policy repeats a single request. It differs from oras-go's default in that Retry-After is obeyed in full or, if that
+// takes longer than a client waits, handed on; that what cannot be cured by repetition is not repeated; and that 429 is
+// no failure, but a wish that is complied with until a time.
+type policy struct {
+	until  time.Time
+	failed int
+}
 
-func (policy) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
-	pause := firstPause << attempt
+func (p *policy) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
+	if err == nil && resp.StatusCode == http.StatusTooManyRequests {
+		wait := max(min(firstPause<<min(attempt, 10), lastPushPause), retryAfter(resp))
+		if time.Now().Add(wait).After(p.until) {
+			return 0, refused(classRateLimited, resp)
+		}
+		return wait, nil
+	}
+	pause := firstPause << p.failed
+	p.failed++
 	if err != nil {
 		var known *Error
-		if attempt >= maxRetries || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		if p.failed > maxRetries || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return -1, nil
 		}
 		var network net.Error
@@ -140,24 +145,24 @@ func (policy) Retry(attempt int, resp *http.Response, err error) (time.Duration,
 		}
 		return pause, nil
 	}
-	limited := resp.StatusCode == http.StatusTooManyRequests
-	if !limited && resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusRequestTimeout ||
+	if resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusRequestTimeout ||
 		resp.StatusCode == http.StatusNotImplemented || resp.StatusCode == http.StatusInsufficientStorage {
 		return -1, nil
 	}
 	after := retryAfter(resp)
-	if attempt < maxRetries && after <= maxRetryAfter {
+	switch {
+	case p.failed <= maxRetries && after <= maxRetryAfter:
 		return max(pause, after), nil
-	}
-	if limited || resp.StatusCode == http.StatusServiceUnavailable {
-		class := classUnavailable
-		if limited {
-			class = classRateLimited
-		}
-		return 0, &Error{Class: class, After: after,
-			Err: fmt.Errorf("%s %s: the registry answers %s", resp.Request.Method, resp.Request.URL.Path, resp.Status)}
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		return 0, refused(classUnavailable, resp)
 	}
 	return -1, nil
+}
+
+// refused is an answer that is handed on with when to come back.
+func refused(class string, resp *http.Response) *Error {
+	return &Error{Class: class, After: retryAfter(resp),
+		Err: fmt.Errorf("%s %s: the registry answers %s", resp.Request.Method, resp.Request.URL.Path, resp.Status)}
 }
 
 // longestRetryAfter is what is made of more: nobody waits for it, and sums of it still fit in a time.Duration.

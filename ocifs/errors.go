@@ -90,6 +90,8 @@ func classOf(err error) string {
 func classOfResponse(resp *errcode.ErrorResponse) string {
 	text := strings.ToLower(resp.Error())
 	switch code := resp.StatusCode; {
+	case code == http.StatusTooManyRequests: // whatever it calls a quota: of requests
+		return classRateLimited
 	case code == http.StatusInsufficientStorage, code >= 400 && strings.Contains(text, "quota"),
 		strings.Contains(text, "no space left"): // Harbor and others say it in words
 		return classQuota
@@ -97,8 +99,6 @@ func classOfResponse(resp *errcode.ErrorResponse) string {
 		return classUnauthorized
 	case code == http.StatusRequestEntityTooLarge:
 		return classTooLarge
-	case code == http.StatusTooManyRequests:
-		return classRateLimited
 	case code == http.StatusGatewayTimeout, code == http.StatusRequestTimeout:
 		return classTimeout
 	case code == http.StatusConflict, code == http.StatusPreconditionFailed,

@@ -36,6 +36,7 @@ type fake struct {
 	dir        string // for spools
 	down       atomic.Bool
 	change     func(*ocifs.Options)
+	pace       ocifs.Pace
 }
 
 // newFake serves a registry until the test ends. change may adjust the options of every tree on it.
@@ -97,7 +98,7 @@ func (f *fake) tree() *ocifs.FS {
 		return f.server.DialContext(ctx, network, address)
 	}
 	f.transports = append(f.transports, transport)
-	client, err := ocifs.Dial("registry.localhost", true, transport, nil)
+	client, err := f.pace.Dial("registry.localhost", true, transport, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -55,6 +55,7 @@ type Options struct {
 	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
 	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
 	Memory    int64            // bytes that the content of all uploads may take of it at one time; zero: 256 MiB
+	Profile   Profile          // what is known of the registry beforehand; see ParseProfile
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
 	NoIndex   bool             // push no directory index
@@ -66,6 +67,10 @@ type Options struct {
 	// Local opens a blob or manifest where the registry has it on this machine, nil for one that is not there. Nothing is
 	// kept a second time then. Nil: the registry is elsewhere.
 	Local func(d digest.Digest) (*os.File, error)
+
+	// LocalTag gives the digest of the manifest under a tag where the registry has both on this machine, and "" for whatever
+	// only the registry can tell. Nil: it is always asked.
+	LocalTag func(repository, tag string) digest.Digest
 
 	Log *slog.Logger // nil: discard
 }
@@ -99,14 +104,17 @@ type FS struct {
 	partSize int64
 	spoolDir string
 	upload   string
+	profile  Profile
 	parallel int
 	local    func(digest.Digest) (*os.File, error)
+	localTag func(repository, tag string) digest.Digest
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
 	writeTimeout time.Duration
 	spoolRoom    room
 	memory       memory
+	uploads      atomic.Int64 // Puts
 	keeping      atomic.Int32 // spools that are given to the blobs at hand
 	noStreams    atomic.Bool  // the registry takes uploads in one piece only
 	bundles      *bundles     // nil: none are kept
@@ -159,6 +167,7 @@ func New(o Options) (*FS, error) {
 		local:        o.Local,
 		wanted:       o.Layout,
 		prefix:       o.Prefix,
+		localTag:     o.LocalTag,
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
 		listed:       newRecent[directory, listed](keptListedNames),
@@ -187,10 +196,12 @@ func New(o Options) (*FS, error) {
 	switch f.upload {
 	case "", UploadAuto:
 		f.upload = UploadAuto
-		f.noStreams.Store(monolithic(o.Registry.Reference.Registry))
 	case UploadStream, UploadMonolithic, UploadDirect:
 	default:
 		return nil, fmt.Errorf("there is no way to upload called %q", f.upload)
+	}
+	if err := f.begin(o.Profile); err != nil {
+		return nil, err
 	}
 	if f.spoolDir == "" {
 		f.spoolDir = os.TempDir()

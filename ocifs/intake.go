@@ -77,7 +77,7 @@ func (in *intake) buffer() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		in.stream = startStream(in.ctx, r, &in.fs.memory)
+		in.stream = newStream(in.ctx, r, &in.fs.memory)
 	}
 	if in.stream != nil {
 		buf, err := in.stream.buffer(in.ctx)
@@ -118,7 +118,7 @@ func (in *intake) take(p []byte) error {
 		return err
 	}
 	ended := in.sums.write(p)
-	if in.stream != nil {
+	if in.stream != nil && len(p) > 0 {
 		in.stream.send(p)
 	}
 	if ended {
@@ -160,13 +160,13 @@ func (in *intake) settle() error {
 	return nil
 }
 
-// fails says what a failed stream means: nothing, if the spool has it all.
+// fails says what a failed stream means: nothing, if the spool has it all and may be asked for.
 func (in *intake) fails(err error) error {
 	in.before = nil
 	if err := in.ctx.Err(); err != nil {
 		return failure(err, "receive content")
 	}
-	if in.direct() {
+	if in.direct() || errors.As(err, new(last)) {
 		return failure(err, "push content to %s", in.repo)
 	}
 	in.fs.streamFailed(err)

@@ -35,10 +35,19 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 
 // listing is what a directory holds.
 type listing struct {
-	members []*info          // shown, sorted by name
-	ours    []string         // tags that ocidav wrote and may remove, shown or not
-	foreign int              // artifacts of others
-	at      map[string]*info // what stands under each tag, shown or not
+	members []*info  // shown, sorted by name
+	ours    []string // tags that ocidav wrote and may remove, shown or not
+	foreign int      // artifacts of others
+	names   []string // all tags that there are, sorted
+	found   []*info  // what stands under each, shown or not; nil: nothing
+}
+
+// at gives what stands under a tag, shown or not; nil for nothing.
+func (l listing) at(tag string) *info {
+	if i, ok := slices.BinarySearch(l.names, tag); ok {
+		return l.found[i]
+	}
+	return nil
 }
 
 // list reads the directory dir, whether or not dir has a marker.
@@ -71,7 +80,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		// tombstone reads as nothing.
 		found[i], err = ask(ctx, d.repo, tag)
 		if err != nil && spared(err) {
-			f.log.Warn("a tag cannot be read, and is left", "repository", d.repo, "tag", tag, "error", err)
+			f.log.WarnContext(ctx, "a tag cannot be read, and is left", "repository", d.repo, "tag", tag, "error", err)
 			found[i], err = &info{artifact: &artifact{}}, nil
 		}
 		return err
@@ -79,12 +88,9 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	if err != nil {
 		return listing{}, failure(err, "list %s", dir)
 	}
-	l := listing{at: make(map[string]*info, len(tags))}
+	l := listing{names: tags, found: found}
 	directories := map[string]bool{}
 	for i, m := range found {
-		if m != nil {
-			l.at[tags[i]] = m
-		}
 		switch {
 		case m == nil:
 		case m.kind == kindIndex:

@@ -137,12 +137,13 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 
 // atHand says what stands under a tag, nil for nothing, if that is in memory and fresh.
 func (f *FS) atHand(repo, tag string) (i *info, known bool) {
-	t, known, fresh := f.tags.get(reference{repo, tag})
+	ref := reference{repo, tag}
+	t, known, fresh := f.tags.get(ref)
 	switch {
-	case !known || !fresh:
-		return nil, false
-	case t.digest == "":
+	case known && fresh && t.digest == "":
 		return nil, true
+	case !known || !fresh:
+		return nil, f.unlistedAtHand(ref)
 	}
 	a, known := f.artifacts.get(artifactKey{t.digest, tag})
 	if !known {
@@ -159,6 +160,15 @@ func (f *FS) wasThere(repo, tag string) bool {
 
 // tag says what stands under a tag, nil for nothing, from a fresh answer if there is one, or if somebody is just asking.
 func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
+	return f.tagOr(ctx, repo, tag, f.unlisted)
+}
+
+// member is tag for what a list has just named, so that no list needs to be asked whether it is there.
+func (f *FS) member(ctx context.Context, repo, tag string) (*info, error) {
+	return f.tagOr(ctx, repo, tag, func(context.Context, string, string) bool { return false })
+}
+
+func (f *FS) tagOr(ctx context.Context, repo, tag string, unlisted func(ctx context.Context, repo, tag string) bool) (*info, error) {
 	ref := reference{repo, tag}
 	if t, known, fresh := f.tags.get(ref); known && fresh {
 		return f.answered(ctx, repo, tag, t)
@@ -166,7 +176,7 @@ func (f *FS) tag(ctx context.Context, repo, tag string) (*info, error) {
 	q, mine := f.join(ref)
 	if mine {
 		defer f.questions.end(ref, q)
-		if q.listed = f.unlisted(ctx, repo, tag); !q.listed {
+		if q.listed = unlisted(ctx, repo, tag); !q.listed {
 			q.i, q.err = f.askTag(ctx, repo, tag)
 		}
 		return q.i, q.err
@@ -229,6 +239,9 @@ func (f *FS) askTag(ctx context.Context, repo, tag string) (*info, error) {
 	}
 	ref := reference{repo, tag}
 	stamp := f.tags.ask()
+	if i, ok := f.near(ref, stamp); ok {
+		return i, nil
+	}
 	if t, known, _ := f.tags.get(ref); known && t.digest != "" {
 		t, err := r.headManifest(ctx, tag)
 		if err != nil {
@@ -308,7 +321,7 @@ func (f *FS) keepBlob(ctx context.Context, desc ocispec.Descriptor, r io.Reader)
 		return // it is at hand as it is
 	}
 	if err := f.blobs.Add(ctx, desc, r); err != nil {
-		f.log.Debug("blob not kept", "digest", desc.Digest, "error", err)
+		f.log.DebugContext(ctx, "blob not kept", "digest", desc.Digest, "error", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func (m *merge) members(ctx context.Context, src, dst string) error {
 				_, err := m.copy(ctx, i, p.repo, p.file, i.name)
 				return err
 			})
-		case there.at[p.marker] != nil:
+		case there.at(p.marker) != nil:
 			m.do(ctx, to, func() error {
 				_, err := m.copy(ctx, i, p.repo, p.marker, i.name)
 				return err
@@ -133,7 +133,7 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 	for _, directories := range []bool{false, true} {
 		pass := m.within()
 		for _, tag := range there.ours {
-			i := there.at[tag]
+			i := there.at(tag)
 			if stays[tag] || i.IsDir() != directories {
 				continue
 			}

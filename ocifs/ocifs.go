@@ -86,7 +86,7 @@
 //
 // A registry that only takes listed types (GitLab) gets the compatible form: no artifactType, the config type
 // application/vnd.unknown.config.v1+json, and the own type in the annotation vnd.ocidav.type. It is tried when the first
-// form is refused. Both are read everywhere, and any later version reads what an earlier one wrote (testdata holds one
+// form is refused, or a [Profile] says so. Both are read everywhere, and any later version reads what an earlier one wrote (testdata holds one
 // of each).
 //
 // Others' artifacts: a tag whose single layer's title is the name that the tag spells is shown as a file, and written
@@ -145,10 +145,10 @@
 // Content of at most 1 MiB waits in memory. Longer content is hashed while it arrives, and goes to the registry meanwhile
 // where Options.Upload and the registry allow it: POST, one streaming PATCH for each part, PUT with the digest. A spool
 // keeps it until the manifest is acknowledged, so that a stream that fails in any way is made good by pushing all of it
-// again in one piece; a registry that refuses streams, or loses what they sent, gets no more of them, and hosts that are
-// known for it get none at all. Into a registry in this process (UploadDirect) content goes without a spool: what that
+// again in one piece; a registry that refuses streams, or loses what they sent, gets no more of them, and one that is
+// known for it gets none at all. Into a registry in this process (UploadDirect) content goes without a spool: what that
 // registry fails with is the end of the Put. Between who receives and who sends lies a ring of buffers, so memory does not
-// grow with content. receive.go, intake.go, stream.go, upload.go, hosts.go
+// grow with content. receive.go, intake.go, stream.go, upload.go
 //
 // All Puts together have Options.Memory for their content: each takes half a MiB before it reads, or as much as its content
 // has if that is less, and up to 2 MiB in all while less than half of the memory is taken. Who finds none waits for it, with
@@ -161,7 +161,8 @@
 // A push is tried again as a whole, without the client, until Options.WriteTimeout after the last byte: 401 in the middle,
 // 429 (Retry-After is obeyed in full), 5xx, a connection that is refused or breaks, an upload session that is gone, and
 // MANIFEST_BLOB_UNKNOWN, the registry having collected a blob that we knew to be there, or linking it at that moment for
-// somebody else. What is refused for good fails at once: denied, over quota, immutable, too large. When the answer to a
+// somebody else. What is refused for good is asked for once, and a stream that is refused so ends the Put before the rest of its
+// content has come: denied, over quota, immutable, too large, or 401 to a request before which a token was fetched. When the answer to a
 // manifest is lost the tag is asked for, and tells by its digest, which no other write shares, whether it stands. retry.go, push.go
 //
 // A Put asks about its name before the content and at the commit, and by a fresh answer where no condition hangs on it. So
@@ -174,4 +175,16 @@
 //
 // Names that are not there are the most of what is asked when many files are written, so after a few of them in one
 // repository its list of tags answers for all, no longer than Options.Freshness. absent.go
+//
+// # What registries differ in
+//
+// What the specification leaves open and what registries get wrong is learned from their answers: the rung of removal, the
+// form of manifests, whether streams are taken. A [Profile] says it beforehand, by presets for hosts that are known or by
+// hand, and is only where a tree begins, since a registry changes and so does what stands before it. A repository that the
+// registry does not make by itself is told of by its name, as a refusal. profile.go
+//
+// All requests leave by one way, which keeps the [Pace]: so many a second at each host, and none to one that has answered
+// 429 until it wants to be asked again, whoever it was that it answered. Meanwhile they wait: pushes as above, all else for
+// Pace.Patience, so that a storm of 429 that is shorter than that costs time only; a longer one is told of with when to
+// come back. When the time is over one request goes ahead, and the others follow if it is taken. pace.go, dial.go
 package ocifs

@@ -29,7 +29,7 @@ func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property,
 	}
 	props, err := decodeProperties(data)
 	if err != nil { // somebody else's: what it means nobody can say
-		f.log.Warn("a file's properties are none that ocidav has written, and left out", "name", name, "error", err)
+		f.log.WarnContext(ctx, "a file's properties are none that ocidav has written, and left out", "name", name, "error", err)
 		return nil, nil
 	}
 	return props, nil

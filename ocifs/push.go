@@ -70,7 +70,7 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 	}
 	err = f.attempt(ctx, func() error { return r.pushOnce(ctx, desc.Digest, desc.Size, open) })
 	if err != nil {
-		return failure(err, "push blob %s to %s", desc.Digest, repo)
+		return failure(f.unmade(repo, err), "push blob %s to %s", desc.Digest, repo)
 	}
 	f.present.put(key, struct{}{}, 1)
 	return nil
@@ -94,6 +94,7 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	if err != nil {
 		return err
 	}
+	ctx = f.writing(ctx) // one phase for both ways
 	source := func() (io.Reader, error) { return f.openBlob(ctx, from, desc) }
 	if desc.Digest == emptyBlob.Digest { // from may hold nothing of ours
 		source = bytesOpener(emptyBlob.Data)
@@ -166,9 +167,10 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil && stands() {
 		err = nil
 	}
-	if !compatible && status(err) == http.StatusBadRequest {
+	if !compatible && mayRefuseType(err) && !errors.As(err, new(last)) {
 		// GitLab knows a list of types and no others; the other form of the same manifest is in the list.
-		if d, compatibleData, e := a.marshal(true); e == nil && r.pushManifest(ctx, d, compatibleData, tag) == nil {
+		d, compatibleData, e := a.marshal(true)
+		if e == nil && f.attempt(ctx, func() error { return r.pushManifest(ctx, d, compatibleData, tag) }) == nil {
 			f.compatible.Store(true)
 			desc, data, err = d, compatibleData, nil
 		}
@@ -176,7 +178,7 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil {
 		f.tags.forget(ref) // it may have arrived
 		f.lists.forget(f.listOf(ref))
-		return nil, failure(err, "push manifest %s to %s", tag, repo)
+		return nil, failure(f.unmade(repo, err), "push manifest %s to %s", tag, repo)
 	}
 	if t, known, fresh := f.tags.get(ref); !known || !fresh || t.digest == "" {
 		f.lists.forget(f.listOf(ref))
@@ -185,6 +187,16 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	f.keepManifest(ctx, desc.Digest, data)
 	f.bundleLater(ref)
 	return f.decode(repo, tag, desc.Digest, data), nil
+}
+
+// mayRefuseType says whether a registry may have refused a manifest for its artifactType: 400 from GitLab, 406 and 415 from
+// others.
+func mayRefuseType(err error) bool {
+	switch status(err) {
+	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return false
 }
 
 func (f *FS) forgetBlobs(repo string, a *artifact) {

@@ -30,6 +30,8 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	if err != nil {
 		return nil, err
 	}
+	f.uploads.Add(1)
+	defer f.uploads.Add(-1)
 	began := time.Now()
 	// What will be refused is refused before the content is read.
 	if _, err := f.mayPut(ctx, p, o.Check, f.tag); err != nil {

@@ -2,6 +2,7 @@ package ocifs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	tagPageSize      = 1000      // names asked for in one page of a tag list
+	tagPageSize      = 1000      // names asked for in one page of a tag list, where no profile says another number
 	maxManifestBytes = 4 << 20   // distribution-spec, "Pushing Manifests"
 	maxMetadataBytes = 128 << 20 // of one page; distribution 2.8 sends every list in one
 )
@@ -39,7 +40,9 @@ func (f *FS) repository(name string) (repository, error) {
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
 	}
 	r := repository{opened.(*remote.Repository)}
-	r.TagListPageSize = tagPageSize
+	if f.local == nil { // the registry on this machine reads all names for each page, and gives all to who asks for none
+		r.TagListPageSize = cmp.Or(f.profile.Page, tagPageSize)
+	}
 	r.MaxMetadataBytes = maxMetadataBytes
 	if err := r.SetReferrersCapability(true); err != nil { // we have no subjects, so there is no index to update
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
@@ -142,7 +145,7 @@ func (r repository) pushManifest(ctx context.Context, desc ocispec.Descriptor, d
 	}
 	defer finish(resp)
 	if resp.StatusCode != http.StatusCreated {
-		return responseError(resp)
+		return lastWord(responseError(resp))
 	}
 	if d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest")); err == nil && d.Algorithm() == digest.Canonical && d != desc.Digest {
 		return fmt.Errorf("PUT %s: the registry has the manifest as %s, not %s", req.URL.Path, d, desc.Digest)

@@ -56,7 +56,7 @@ func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
 	if err != nil || !slices.Contains(tags, p.file) {
 		return state{}, failure
 	}
-	f.log.Warn("a tag that cannot be read is removed", "repository", p.repo, "tag", p.file, "error", failure)
+	f.log.WarnContext(ctx, "a tag that cannot be read is removed", "repository", p.repo, "tag", p.file, "error", failure)
 	return state{file: &info{name: p.base, repo: p.repo, artifact: &artifact{kind: kindFile, name: p.base}}}, nil
 }
 

@@ -19,6 +19,22 @@ const (
 	lastPushPause  = 5 * time.Second
 )
 
+// last is a refusal that is the registry's last word on this content or name: asked in another way, or with the token that
+// it would give now, it would say the same.
+type last struct{ error }
+
+func (l last) Unwrap() error { return l.error }
+
+// lastWord marks a refusal as that, if it is one. The client has fetched a new token before it gives a 401, where the
+// request is one that it can repeat.
+func lastWord(err error) error {
+	switch classOf(err) {
+	case classUnauthorized, classDenied, classQuota, classTooLarge, classConflict:
+		return last{err}
+	}
+	return err
+}
+
 // maxUnauthorized is how often a 401 is taken for a token that has run out in the middle.
 const maxUnauthorized = 2
 
@@ -77,7 +93,7 @@ func (f *FS) attempt(ctx context.Context, do func() error) error {
 		if time.Now().Add(wait).After(until) {
 			return err
 		}
-		f.log.Debug("trying again", "attempt", n, "after", wait, "error", err)
+		f.log.DebugContext(ctx, "trying again", "attempt", n, "after", wait, "error", err)
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -97,6 +113,8 @@ func worthRetry(err error) bool {
 	switch {
 	case errors.As(err, new(again)):
 		return true
+	case errors.As(err, new(last)):
+		return false
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known),
 		errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return false

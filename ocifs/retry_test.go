@@ -105,48 +105,6 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
-// TestPermanentRefusals: what is refused for good is refused at once.
-func TestPermanentRefusals(t *testing.T) {
-	for what, content := range contents {
-		for name, c := range map[string]struct {
-			fault registrytest.Fault
-			class string
-		}{
-			"403":       {registrytest.Status(403, "DENIED"), davfs.ClassDenied},
-			"405":       {registrytest.Status(405, "UNSUPPORTED"), davfs.ClassDenied},
-			"409":       {registrytest.Status(409, "CONFLICT"), davfs.ClassConflict},
-			"412":       {registrytest.Status(412, "PRECONDITION"), davfs.ClassConflict},
-			"400 tag":   {registrytest.Status(400, "TAG_IMMUTABLE"), davfs.ClassConflict},
-			"413":       {registrytest.Status(413, "SIZE_INVALID"), davfs.ClassTooLarge},
-			"507":       {registrytest.Status(507), davfs.ClassQuota},
-			"403 quota": {registrytest.Status(403, "QUOTA_EXCEEDED"), davfs.ClassQuota},
-		} {
-			for _, path := range []string{"/blobs/", "/manifests/"} {
-				t.Run(what+name+path, func(t *testing.T) {
-					inBubble(t, registrytest.Defects{}, func(f *fake) {
-						tree := f.tree()
-						f.must(put(f.Context(), tree, "/f", "old"))
-						state := f.state()
-						rule := f.Fail(registrytest.Match{Method: "POST PATCH PUT", Path: path}, c.fault, 0)
-						start := time.Now()
-						err := put(f.Context(), tree, "/f", content)
-						if took := time.Since(start); classOf(err) != c.class || took > time.Second {
-							f.Errorf("class %q after %v, want %q at once: %v", classOf(err), took, c.class, err)
-						}
-						f.saysNothing("Put", err)
-						if rule.Hits() > 2 { // a stream, and then the spool; a manifest, and then its other form
-							f.Errorf("it was asked %d times", rule.Hits())
-						}
-						if !maps.Equal(f.state(), state) {
-							f.Error("something has changed")
-						}
-					})
-				})
-			}
-		}
-	}
-}
-
 // TestPassingRefusals: what distribution 2.8 says of a manifest while somebody links its blobs is not the last word.
 func TestPassingRefusals(t *testing.T) {
 	for _, code := range []string{"MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "DIGEST_INVALID", "BLOB_UNKNOWN"} {

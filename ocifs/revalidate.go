@@ -31,7 +31,7 @@ type revalidation struct {
 // known.
 func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func(), err error) {
 	if f.told || f.tags.freshness <= 0 {
-		return f.tag, func() {}, nil
+		return f.member, func() {}, nil
 	}
 	d, err := f.layout.directory(dir)
 	if err != nil {
@@ -51,13 +51,13 @@ func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func()
 		}
 	}
 	if len(stale) <= f.parallel {
-		return f.tag, learnt, nil
+		return f.member, learnt, nil
 	}
 	ask = func(ctx context.Context, repo, tag string) (*info, error) {
 		if t, _, known := f.tags.last(reference{repo, tag}); known && t.digest != "" {
 			return f.answered(ctx, repo, tag, t)
 		}
-		return f.tag(ctx, repo, tag)
+		return f.member(ctx, repo, tag)
 	}
 	return ask, func() {
 		learnt()

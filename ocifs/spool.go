@@ -26,6 +26,7 @@ type spool struct {
 	taken   int64 // of the room
 	budget  *memory
 	held    int64 // of the budget
+	stored  int64 // bytes in the file, as the room counts them
 	size    int64
 	content digest.Digest        // of the whole
 	parts   []ocispec.Descriptor // the layers, none for an empty content
@@ -35,8 +36,9 @@ type spool struct {
 
 // room bounds the bytes of all spools; the zero value has no bound.
 type room struct {
-	max  int64
-	used atomic.Int64
+	max    int64
+	used   atomic.Int64 // reserved, where there is a bound
+	stored atomic.Int64 // written to files
 }
 
 // errSpoolFull is the user's to cure: by waiting, or by --spool-size.
@@ -88,7 +90,11 @@ func (s *spool) write(p []byte) error {
 		return err
 	}
 	s.size += int64(len(p))
-	_, err := s.file.Write(p)
+	n, err := s.file.Write(p)
+	if s.room != nil {
+		s.stored += int64(n)
+		s.room.stored.Add(int64(n))
+	}
 	return failure(err, "spool content")
 }
 
@@ -130,7 +136,8 @@ func (s *spool) Close() error {
 	s.need(0)
 	if s.room != nil {
 		s.room.used.Add(-s.taken)
-		s.taken = 0
+		s.room.stored.Add(-s.stored)
+		s.taken, s.stored = 0, 0
 	}
 	if s.file == nil {
 		return nil

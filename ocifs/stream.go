@@ -26,8 +26,10 @@ const giveUpTime = 5 * time.Second
 // does not end with the request's: a session that is given up is ended properly and cancelled, for registries keep what
 // has arrived of one that breaks off.
 type stream struct {
-	ctx  context.Context
-	stop context.CancelFunc
+	ctx   context.Context
+	stop  context.CancelFunc
+	to    repository
+	begun bool // the sender, with the first that there is to send: a part may turn out to be none
 
 	free chan []byte // buffers to fill
 	full chan []byte // to be sent; closed at the end
@@ -45,13 +47,12 @@ type stream struct {
 	err  error
 }
 
-// startStream begins to upload a blob to r.
-func startStream(ctx context.Context, r repository, m *memory) *stream {
+// newStream is for a blob in r.
+func newStream(ctx context.Context, r repository, m *memory) *stream {
 	s := &stream{
-		free: make(chan []byte, ringBuffers), full: make(chan []byte, ringBuffers), over: make(chan struct{}), memory: m,
+		free: make(chan []byte, ringBuffers), full: make(chan []byte, ringBuffers), over: make(chan struct{}), memory: m, to: r,
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go s.run(r)
 	return s
 }
 
@@ -100,7 +101,13 @@ func (s *stream) giveBack() {
 }
 
 // send takes a buffer, filled.
-func (s *stream) send(b []byte) { s.full <- b }
+func (s *stream) send(b []byte) {
+	if !s.begun {
+		s.begun = true
+		go s.run()
+	}
+	s.full <- b
+}
 
 // end says what has been sent.
 func (s *stream) end(part ocispec.Descriptor) {
@@ -110,6 +117,10 @@ func (s *stream) end(part ocispec.Descriptor) {
 
 // giveUp ends the stream without a blob.
 func (s *stream) giveUp() {
+	if !s.begun {
+		s.stop()
+		return
+	}
 	timer := time.AfterFunc(giveUpTime, s.stop)
 	go func() {
 		<-s.over
@@ -129,9 +140,9 @@ func (s *stream) wait(ctx context.Context) error {
 	}
 }
 
-func (s *stream) run(r repository) {
+func (s *stream) run() {
 	defer s.stop()
-	u, err := r.startUpload(s.ctx)
+	u, err := s.to.startUpload(s.ctx)
 	if err == nil {
 		err = u.append(s.ctx, &feed{stream: s, closed: make(chan struct{})}, s.sent.Load)
 	}

@@ -35,7 +35,7 @@ func (r repository) startUpload(ctx context.Context) (*upload, error) {
 	}
 	defer finish(resp)
 	if resp.StatusCode != http.StatusAccepted {
-		return nil, responseError(resp)
+		return nil, lastWord(responseError(resp))
 	}
 	// A token that was fetched for the POST is good for the session. The body of what follows may come only once, so that
 	// the client could not repeat it to fetch one.
@@ -83,20 +83,29 @@ func (u *upload) finish(ctx context.Context, d digest.Digest, content io.ReadClo
 		return err
 	}
 	defer finish(resp)
-	if resp.StatusCode != http.StatusCreated {
+	switch code := resp.StatusCode; {
+	case code == http.StatusCreated:
+		return nil
+	case code == http.StatusUnauthorized, code == http.StatusMethodNotAllowed: // of the token, or the way
 		return responseError(resp)
 	}
-	return nil
+	return lastWord(responseError(resp))
 }
 
 // cancelTime is for the end of an upload that is given up. It is a favour: registries forget sessions by themselves.
-const cancelTime = 5 * time.Second
+const cancelTime = 30 * time.Second
 
-// cancel gives the session up.
+// cancel gives the session up. A registry that wants to be left alone is asked later.
 func (u *upload) cancel(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	until := time.Now().Add(cancelTime)
+	ctx, cancel := context.WithDeadline(context.WithValue(context.WithoutCancel(ctx), untilKey{}, until), until)
 	defer cancel()
-	resp, err := u.send(ctx, http.MethodDelete, u.at, nil, 0)
+	req, err := http.NewRequestWithContext(u.scope(ctx), http.MethodDelete, u.at.String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header = u.header.Clone()
+	resp, err := u.Client.Do(req)
 	if err != nil {
 		return err
 	}

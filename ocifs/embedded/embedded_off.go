@@ -34,6 +34,9 @@ func (r *Registry) Host() string { return Host }
 // OpenBlob has none.
 func (r *Registry) OpenBlob(digest.Digest) (*os.File, error) { return nil, errClosed }
 
+// Tagged knows nothing.
+func (r *Registry) Tagged(repository, tag string) digest.Digest { return "" }
+
 // Space knows nothing.
 func (r *Registry) Space() (available, used int64) { return -1, -1 }
 

@@ -167,6 +167,40 @@ func TestOpenBlob(t *testing.T) {
 	}
 }
 
+func TestTagged(t *testing.T) {
+	r := open(t, t.TempDir(), Options{})
+	d, err := pushFile(t.Context(), client(t, r, "a/b"), "x", []byte("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Tagged("a/b", "x"); got != d.Digest {
+		t.Errorf("it is %q, want %s", got, d.Digest)
+	}
+	for _, ref := range [][2]string{
+		{"a/b", "y"}, {"a/b", ""}, {"a/b", "."}, {"a/b", ".."}, {"a/b", "../tags/x"}, {"a/b", "x/"}, {"a/b", "x/../x"}, {"a/b", "x\\"},
+		{"a", "x"}, {"", "x"}, {"a/../a/b", "x"}, {"a//b", "x"}, {"/a/b", "x"}, {"a/b/", "x"}, {"a/b/.", "x"},
+	} {
+		if got := r.Tagged(ref[0], ref[1]); got != "" {
+			t.Errorf("%q in %q is %s", ref[1], ref[0], got)
+		}
+	}
+	if resp := do(t, r, http.MethodDelete, "/v2/a/b/manifests/x", nil); resp.StatusCode != http.StatusAccepted {
+		t.Fatal(resp.Status)
+	}
+	if got := r.Tagged("a/b", "x"); got != "" {
+		t.Errorf("what is deleted is %s", got)
+	}
+	if _, err := pushFile(t.Context(), client(t, r, "a/b"), "x", []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Tagged("a/b", "x"); got != "" {
+		t.Errorf("of a closed registry it is %s", got)
+	}
+}
+
 func TestTagsComeInPages(t *testing.T) {
 	ctx := t.Context()
 	repo := client(t, open(t, t.TempDir(), Options{}), "r")

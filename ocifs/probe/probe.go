@@ -12,8 +12,10 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"oras.land/oras-go/v2/registry/remote"
@@ -36,7 +38,22 @@ type Finding struct {
 	Question string // a few words
 	Verdict  Verdict
 	Answer   string // one line
+	Fact     string // key=value of ocifs.Profile that it shows; empty for none
 }
+
+// Facts gives what of a profile the findings show, as ocifs.ParseProfile reads it.
+func Facts(findings []Finding) string {
+	var facts []string
+	for _, f := range findings {
+		if f.Fact != "" {
+			facts = append(facts, f.Fact)
+		}
+	}
+	return strings.Join(facts, ",")
+}
+
+// ErrNoRepository is the end of a probe where a repository is missing that the registry does not make.
+var ErrNoRepository = errors.New("the registry makes no repositories by itself, somebody has to")
 
 // Table writes findings for people.
 func Table(w io.Writer, findings []Finding) error {
@@ -87,13 +104,17 @@ type probe struct {
 	blob   blob     // that upload has pushed
 	types  bool     // artifactType is taken
 	byTag  bool     // DELETE by tag works, and takes away just the tag
+	goes   bool     // it works, whatever else it takes away
 	pushed []pushed // what cleanUp removes
 	limit  string   // what headers said about rate limits
 }
 
 func (p *probe) found(question string, v Verdict, format string, args ...any) {
-	p.findings = append(p.findings, Finding{question, v, fmt.Sprintf(format, args...)})
+	p.findings = append(p.findings, Finding{question, v, fmt.Sprintf(format, args...), ""})
 }
+
+// shows says what the last finding is worth in a profile.
+func (p *probe) shows(fact string) { p.findings[len(p.findings)-1].Fact = fact }
 
 func join(prefix, name string) string {
 	if prefix == "" {

@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"maps"
@@ -68,28 +69,33 @@ func TestVerdicts(t *testing.T) {
 		faults  []fault
 		front   func(http.Handler) http.Handler
 		differs map[string]probe.Verdict
-		left    bool // tags stay behind
+		left    bool   // tags stay behind
+		facts   string // but for manifest=artifact,upload=stream,delete=tag
 	}{
 		"Whole":          {},
 		"NoRange":        {defects: registrytest.Defects{NoRange: true}, differs: map[string]probe.Verdict{"reading: ranges": probe.Worse}},
 		"NoMount":        {defects: registrytest.Defects{NoMount: true}, differs: map[string]probe.Verdict{"copies: mount": probe.Worse}},
 		"MountDenied":    {defects: registrytest.Defects{MountDenied: 403}, differs: map[string]probe.Verdict{"copies: mount": probe.Worse}},
-		"KnownTypesOnly": {defects: registrytest.Defects{KnownTypesOnly: true}, differs: map[string]probe.Verdict{"manifests: artifactType": probe.Worse}},
+		"KnownTypesOnly": {facts: "manifest=compatible,upload=stream,delete=tag", defects: registrytest.Defects{KnownTypesOnly: true}, differs: map[string]probe.Verdict{"manifests: artifactType": probe.Worse}},
 		"IgnorePaging":   {defects: registrytest.Defects{IgnorePaging: true}, differs: map[string]probe.Verdict{"names: tags/list": probe.Worse}},
-		"NoTagDelete":    {defects: registrytest.Defects{NoTagDelete: 400}, differs: map[string]probe.Verdict{"removal: by tag": probe.Worse}},
-		"TagDeleteUnknown": {defects: registrytest.Defects{TagDeleteUnknown: true},
+		"NoTagDelete":    {facts: "manifest=artifact,upload=stream,delete=digest", defects: registrytest.Defects{NoTagDelete: 400}, differs: map[string]probe.Verdict{"removal: by tag": probe.Worse}},
+		"TagDeleteUnknown": {facts: "manifest=artifact,upload=stream,delete=digest", defects: registrytest.Defects{TagDeleteUnknown: true},
 			differs: map[string]probe.Verdict{"removal: by tag": probe.Worse}},
 		"DeleteByTagRemovesManifest": {defects: registrytest.Defects{DeleteByTagRemovesManifest: true},
 			differs: map[string]probe.Verdict{"removal: by tag": probe.Worse}},
-		"NoDelete": {defects: registrytest.Defects{NoDelete: true}, left: true, differs: map[string]probe.Verdict{
+		"KeepTagged": {defects: registrytest.Defects{KeepTagged: 400}, differs: map[string]probe.Verdict{"removal: by digest": probe.Told}},
+		"KeepTaggedAndNoTagDelete": {facts: "manifest=artifact,upload=stream,delete=tombstone",
+			defects: registrytest.Defects{KeepTagged: 403, NoTagDelete: 405}, left: true, differs: map[string]probe.Verdict{
+				"removal: by tag": probe.Worse, "removal: by digest": probe.Worse, "left behind": probe.Worse}},
+		"NoDelete": {facts: "manifest=artifact,upload=stream,delete=tombstone", defects: registrytest.Defects{NoDelete: true}, left: true, differs: map[string]probe.Verdict{
 			"removal: by tag": probe.Worse, "removal: by digest": probe.Worse, "left behind": probe.Worse}},
 		"OmitDigestHeader": {defects: registrytest.Defects{OmitDigestHeader: true},
 			differs: map[string]probe.Verdict{"reading: HEAD tells the digest": probe.Worse}},
 		"RefuseEmptyBlob": {defects: registrytest.Defects{RefuseEmptyBlob: 400}},
 		"NoCatalog":       {defects: registrytest.Defects{NoCatalog: true}},
-		"NoPatch": {faults: []fault{{registrytest.Match{Method: "PATCH"}, refused(405, "UNSUPPORTED")}},
+		"NoPatch": {facts: "manifest=artifact,upload=monolithic,delete=tag", faults: []fault{{registrytest.Match{Method: "PATCH"}, refused(405, "UNSUPPORTED")}},
 			differs: map[string]probe.Verdict{"uploads: streamed (PATCH)": probe.Worse}},
-		"PatchLosesBytes": {faults: []fault{{registrytest.Match{Method: "PATCH"}, losing}},
+		"PatchLosesBytes": {facts: "manifest=artifact,upload=monolithic,delete=tag", faults: []fault{{registrytest.Match{Method: "PATCH"}, losing}},
 			differs: map[string]probe.Verdict{"uploads: streamed (PATCH)": probe.Worse}},
 		"Immutable": {faults: []fault{{registrytest.Match{Method: "PUT", Path: "/manifests/probe-[0-9a-f]+$", Skip: 1}, refused(412, "DENIED")}},
 			differs: map[string]probe.Verdict{"manifests: a tag is replaced": probe.Broken}},
@@ -127,6 +133,9 @@ func TestVerdicts(t *testing.T) {
 				if _, ok := got[question]; !ok {
 					t.Errorf("%q has no answer", question)
 				}
+			}
+			if got, want := probe.Facts(findings), cmp.Or(c.facts, "manifest=artifact,upload=stream,delete=tag"); got != want {
+				t.Errorf("the facts are %s, want %s", got, want)
 			}
 			if tags := g.Tags("team/files/x.probe"); len(tags) > 0 && !c.left {
 				t.Errorf("left behind: %q", tags)
@@ -200,7 +209,7 @@ func TestSilence(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	err := probe.Table(&out, []probe.Finding{{"a", probe.Good, ""}, {"longer", probe.Broken, "why"}})
+	err := probe.Table(&out, []probe.Finding{{"a", probe.Good, "", ""}, {"longer", probe.Broken, "why", "delete=tag"}})
 	if want := "a       ok  \nlonger  NO  why\n"; err != nil || out.String() != want {
 		t.Errorf("%q, %v; want %q", out.String(), err, want)
 	}

@@ -34,10 +34,13 @@ func (p *probe) deleteTag(ctx context.Context) error {
 	case at != "":
 		p.found(question, Worse, "%s", a)
 	case other != m.digest:
+		p.goes = true
 		p.found(question, Worse, "takes away the other tags of the manifest too; ocidav's have no others, unless somebody gives them one")
+		p.shows("delete=tag")
 	default:
-		p.byTag = true
+		p.byTag, p.goes = true, true
 		p.found(question, Good, "")
+		p.shows("delete=tag")
 	}
 	return nil
 }
@@ -54,15 +57,21 @@ func (p *probe) deleteDigest(ctx context.Context) error {
 		return err
 	}
 	at, _, err := p.digestAt(ctx, p.repo, tag)
+	fact := ""
 	switch {
 	case err != nil:
 		return err
 	case at == "" && a.status == http.StatusAccepted:
 		p.found(question, Good, "")
+		fact = "delete=digest"
 	case p.byTag:
 		p.found(question, Told, "%s", a)
 	default:
 		p.found(question, Worse, "removed files stay as tombstones, small artifacts that are not shown: %s", a)
+		fact = "delete=tombstone"
+	}
+	if !p.goes {
+		p.shows(fact)
 	}
 	return nil
 }

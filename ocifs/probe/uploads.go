@@ -23,6 +23,9 @@ func (p *probe) upload(ctx context.Context) error {
 	case a.status == http.StatusAccepted:
 		p.found("uploads: POST, PUT", Broken, "goes on at another host or nowhere: %q; is a proxy's X-Forwarded-Proto or -Host missing?", a.header.Get("Location"))
 		return fmt.Errorf("push a blob to %s: the upload goes on elsewhere", p.repo)
+	case a.status == http.StatusNotFound:
+		p.found("uploads: POST, PUT", Broken, "%s", a)
+		return fmt.Errorf("push a blob to %s: %s: %w", p.repo, a, ErrNoRepository)
 	case a.status != http.StatusCreated:
 		p.found("uploads: POST, PUT", Broken, "%s", a)
 		return fmt.Errorf("push a blob to %s: %s", p.repo, a)
@@ -43,6 +46,7 @@ func (p *probe) push(ctx context.Context) error {
 	}
 	if first.status == http.StatusCreated {
 		p.found("manifests: artifactType", Good, "")
+		p.shows("manifest=artifact")
 		return nil
 	}
 	p.types = false
@@ -52,6 +56,7 @@ func (p *probe) push(ctx context.Context) error {
 		return fmt.Errorf("push a manifest to %s: %s; without artifactType: %s", p.repo, first, reason(second, err))
 	}
 	p.found("manifests: artifactType", Worse, "refused, the compatible form is taken: %s", first)
+	p.shows("manifest=compatible")
 	return nil
 }
 
@@ -88,11 +93,13 @@ func (p *probe) stream(ctx context.Context) error {
 	to := p.location(a, "")
 	if a, err = p.do(ctx, request{method: "PATCH", path: to, repo: p.repo, body: b.data}); err != nil || a.status != http.StatusAccepted {
 		p.found(question, Worse, "content is sent when all of it is there: %s", reason(a, err))
+		p.shows("upload=monolithic")
 		return nil
 	}
 	to = p.location(a, "digest="+b.digest.String())
 	if a, err = p.do(ctx, request{method: "PUT", path: to, repo: p.repo}); err != nil || a.status != http.StatusCreated {
 		p.found(question, Worse, "PATCH is taken and then refused: %s", reason(a, err))
+		p.shows("upload=monolithic")
 		return nil
 	}
 	whole, err := p.holds(ctx, p.repo, b)
@@ -100,9 +107,11 @@ func (p *probe) stream(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !whole:
-		p.found(question, Broken, "taken, and bytes were lost: use --upload monolithic")
+		p.found(question, Broken, "taken, and bytes were lost")
+		p.shows("upload=monolithic")
 	default:
 		p.found(question, Good, "")
+		p.shows("upload=stream")
 	}
 	return nil
 }

@@ -13,6 +13,9 @@ type Defects struct {
 	// and as GHCR.
 	NoDelete bool
 
+	// KeepTagged refuses DELETE by digest while a tag has it: 400 from Google Artifact Registry, 403 from Docker Hub.
+	KeepTagged int
+
 	// TagDeleteUnknown answers DELETE by tag with 404 MANIFEST_UNKNOWN and leaves the tag: ECR before 2024.
 	TagDeleteUnknown bool
 
@@ -67,6 +70,9 @@ type Defects struct {
 	// MANIFEST_INVALID: GitLab.
 	KnownTypesOnly bool
 
+	// UnknownType is the status of that, where it is another: 415, or 406 from Artifactory.
+	UnknownType int
+
 	// RefuseEmptyBlob refuses blobs of no bytes: 400 from Google Artifact Registry, 500 from Quay.
 	RefuseEmptyBlob int
 
@@ -76,6 +82,21 @@ type Defects struct {
 
 	// MissingBlobIsInvalid refuses them with the code MANIFEST_INVALID instead: zot.
 	MissingBlobIsInvalid bool
+
+	// PlainNames refuses names of repositories with separators of more than one character, which the specification
+	// allows: ECR, Docker Hub, Gitea, GitLab.
+	PlainNames bool
+
+	// Depth refuses, with 403 DENIED, pushes to repositories whose names have more components: Docker Hub (2), GitLab.
+	Depth int
+
+	// NoCreate refuses pushes to repositories that Make has not made, with 404 NAME_UNKNOWN: ECR, and Harbor and GitLab
+	// for projects.
+	NoCreate bool
+
+	// Rate is how many requests are taken in each second. The rest are answered 429 with Retry-After, which is to the
+	// next one: every hosted registry.
+	Rate int
 
 	// OmitDigestHeader leaves Docker-Content-Digest out of all answers: ECR and older ones.
 	OmitDigestHeader bool

@@ -136,6 +136,41 @@ func TestDefects(t *testing.T) {
 				c.Error("there is a digest")
 			}
 		}},
+		"KeepTagged": {registrytest.Defects{KeepTagged: http.StatusBadRequest}, func(c *client) {
+			d := c.tag("r", "t", "")
+			c.do(http.StatusBadRequest, "DELETE", manifests+d.String(), "")
+			c.do(http.StatusAccepted, "DELETE", manifests+"t", "")
+			c.do(http.StatusAccepted, "DELETE", manifests+d.String(), "")
+		}},
+		"UnknownType": {registrytest.Defects{KnownTypesOnly: true, UnknownType: http.StatusUnsupportedMediaType}, func(c *client) {
+			c.push("r", "{}")
+			c.do(http.StatusUnsupportedMediaType, "PUT", manifests+"t", unknown, "Content-Type", imageManifest)
+		}},
+		"PlainNames": {registrytest.Defects{PlainNames: true}, func(c *client) {
+			c.do(http.StatusBadRequest, "POST", "/v2/r/a--b/blobs/uploads/", "")
+			c.do(http.StatusBadRequest, "POST", "/v2/a__b/blobs/uploads/", "")
+			c.do(http.StatusAccepted, "POST", "/v2/r/a-b_c.d/blobs/uploads/", "")
+		}},
+		"Depth": {registrytest.Defects{Depth: 2}, func(c *client) {
+			c.do(http.StatusForbidden, "POST", "/v2/a/b/c/blobs/uploads/", "")
+			c.do(http.StatusAccepted, "POST", "/v2/a/b/blobs/uploads/", "")
+		}},
+		"NoCreate": {registrytest.Defects{NoCreate: true}, func(c *client) {
+			if a := c.do(http.StatusNotFound, "POST", uploads, ""); a.code != "NAME_UNKNOWN" {
+				c.Errorf("code %q", a.code)
+			}
+			c.Make("r")
+			c.do(http.StatusAccepted, "POST", uploads, "")
+			c.do(http.StatusOK, "GET", "/v2/r/tags/list", "")
+		}},
+		"Rate": {registrytest.Defects{Rate: 2}, func(c *client) {
+			for range 2 {
+				c.do(http.StatusOK, "GET", "/v2/", "")
+			}
+			if a := c.do(http.StatusTooManyRequests, "GET", "/v2/", ""); a.header.Get("Retry-After") != "1" {
+				c.Errorf("Retry-After: %s", a.header.Get("Retry-After"))
+			}
+		}},
 		"Latency": {registrytest.Defects{Latency: 10 * time.Millisecond}, func(c *client) {
 			start := time.Now()
 			c.do(http.StatusOK, "GET", "/v2/", "")

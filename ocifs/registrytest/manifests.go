@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ func (g *Registry) putManifest(w http.ResponseWriter, q request) {
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "no manifest of the media type")
 		return
 	case g.defects.KnownTypesOnly && !m.known():
-		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", "unknown media type")
+		refuse(w, cmp.Or(g.defects.UnknownType, http.StatusBadRequest), "MANIFEST_INVALID", "unknown media type")
 		return
 	}
 	if byDigest {
@@ -146,6 +147,10 @@ func (g *Registry) deleteManifest(w http.ResponseWriter, q request) {
 		return
 	}
 	p := g.repositories[q.repo]
+	if g.defects.KeepTagged != 0 && !byTag && slices.Contains(slices.Collect(maps.Values(p.tags)), sum) {
+		refuse(w, g.defects.KeepTagged, "DENIED", "a tag has the manifest")
+		return
+	}
 	if byTag && !g.defects.DeleteByTagRemovesManifest {
 		delete(p.tags, q.ref)
 	} else {

@@ -31,6 +31,8 @@ type Registry struct {
 	blobs        map[string][]byte // by digest, of all repositories
 	uploads      map[string]*upload
 	lastUpload   int
+	second       time.Time // that Defects.Rate counts in
+	inSecond     int
 }
 
 // New gives an empty registry.
@@ -44,7 +46,8 @@ func New(d Defects) *Registry {
 var (
 	nameGrammar = regexp.MustCompile(
 		`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagGrammar = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	plainGrammar = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$`) // of Defects.PlainNames
+	tagGrammar   = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
 // request is a request as the routes see it.
@@ -102,6 +105,10 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if g.overRate() {
+		TooMany(time.Second)(w, r, nil)
+		return
+	}
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		q.Request = r
 		g.serve(w, q)
@@ -113,9 +120,37 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
-func (g *Registry) serve(w http.ResponseWriter, q request) {
-	if q.repo != "" && !nameGrammar.MatchString(q.repo) {
+// overRate says whether this second has had its requests.
+func (g *Registry) overRate() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now := time.Now(); now.Sub(g.second) >= time.Second {
+		g.second, g.inSecond = now, 0
+	}
+	g.inSecond++
+	return g.defects.Rate > 0 && g.inSecond > g.defects.Rate
+}
+
+// refusesName answers for a repository that there cannot be, or that this request would have to make.
+func (g *Registry) refusesName(w http.ResponseWriter, q request) bool {
+	pushes := q.Method == http.MethodPost || q.Method == http.MethodPut
+	switch {
+	case q.repo == "":
+		return false
+	case !nameGrammar.MatchString(q.repo), g.defects.PlainNames && !plainGrammar.MatchString(q.repo):
 		refuse(w, http.StatusBadRequest, "NAME_INVALID", "invalid repository name")
+	case g.defects.Depth > 0 && pushes && strings.Count(q.repo, "/") >= g.defects.Depth:
+		refuse(w, http.StatusForbidden, "DENIED", "requested access to the resource is denied")
+	case g.defects.NoCreate && pushes && !g.made(q.repo):
+		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "the repository does not exist")
+	default:
+		return false
+	}
+	return true
+}
+
+func (g *Registry) serve(w http.ResponseWriter, q request) {
+	if g.refusesName(w, q) {
 		return
 	}
 	type endpoint struct{ method, kind string }

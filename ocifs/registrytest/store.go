@@ -63,6 +63,19 @@ func (g *Registry) Clone(d Defects) *Registry {
 	return c
 }
 
+// Make makes a repository, as its owner does where pushes do not.
+func (g *Registry) Make(repo string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.makeLocked(repo)
+}
+
+func (g *Registry) made(repo string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.repositories[repo] != nil
+}
+
 // Repositories gives the names of all repositories, sorted.
 func (g *Registry) Repositories() []string {
 	g.mu.Lock()

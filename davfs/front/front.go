@@ -1,0 +1,78 @@
+// Package front is where HTTP enters the process: the listeners, and how they end.
+package front
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+const (
+	readHeaderTimeout = 30 * time.Second
+	idleTimeout       = 5 * time.Minute
+)
+
+// Servers are the listeners of one process. The zero value but for Log is ready.
+type Servers struct {
+	Log *slog.Logger
+
+	list []*http.Server
+	errs chan error
+}
+
+// Start listens on address and serves h there.
+func (s *Servers) Start(address string, h http.Handler) (net.Addr, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
+		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	s.list = append(s.list, server)
+	errs := s.failed()
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			errs <- err
+		}
+	}()
+	return l.Addr(), nil
+}
+
+// Failed says of a listener that it has ended by itself.
+func (s *Servers) Failed() <-chan error { return s.failed() }
+
+func (s *Servers) failed() chan error {
+	if s.errs == nil {
+		s.errs = make(chan error, 8) // more than there are listeners: who fails need not be heard
+	}
+	return s.errs
+}
+
+// Drain ends the servers, the last one first: what runs, and what runs behind the answers, has the timeout to finish, then
+// it is cut. That costs nothing that was acknowledged.
+func (s *Servers) Drain(timeout time.Duration, behind func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	for i := len(s.list) - 1; i >= 0; i-- {
+		if err := s.list[i].Shutdown(ctx); err != nil {
+			s.Log.Warn("requests were cut", "after", timeout, "err", err)
+			s.list[i].Close()
+		}
+	}
+	if err := behind(ctx); err != nil {
+		s.Log.Warn("what is left is seen by nobody, and goes when a directory of that name is made", "err", err)
+	}
+}
+
+// IsLoopback says whether only this machine can reach the address.
+func IsLoopback(address net.Addr) bool {
+	a, err := netip.ParseAddrPort(address.String())
+	return err == nil && a.Addr().IsLoopback()
+}

@@ -1,0 +1,63 @@
+package ocifs_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"ocidav/ocifs"
+	"ocidav/ocifs/registrytest"
+)
+
+// TestTenThousand: what a large directory costs, in requests and in rounds of them at 40 ms each, over a registry that gives
+// lists of tags whole and over one that gives them in pages.
+func TestTenThousand(t *testing.T) {
+	const round = 40 * time.Millisecond
+	for name, c := range map[string]struct {
+		defects registrytest.Defects
+		n       int
+		pages   func(tags int) int
+	}{
+		"distribution 2.8": {registrytest.Defects{IgnorePaging: true, NoTagDelete: 400, Latency: round}, 10_000, func(int) int { return 1 }},
+		"in pages":         {registrytest.Defects{Latency: round}, 3_000, func(tags int) int { return (tags + 999) / 1000 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, c.defects, func(f *fake) {
+				f.change = func(o *ocifs.Options) { o.Freshness = 2 * time.Second }
+				ctx, n := f.Context(), c.n
+				first := f.machine(f.TempDir())
+				f.must(first.Mkdir(ctx, "/d", nil))
+				for i := range n {
+					f.pushForeign("d", fmt.Sprint(i), fmt.Sprint(i))
+				}
+				list := func(what string, tree *ocifs.FS, want, budget int, most time.Duration) {
+					f.Helper()
+					f.ResetCounts()
+					began := time.Now()
+					if got := f.names(tree, "/d"); len(got) != want {
+						f.Errorf("%s: %d members, want %d", what, len(got), want)
+					}
+					if took := time.Since(began); took > most {
+						f.Errorf("%s takes %v by rounds, want %v at most", what, took, most)
+					}
+					f.budget(what, budget)
+				}
+				time.Sleep(time.Minute) // what it knows by its own Mkdir is old by then
+				list("cold: the name, the list, the manifests", first, n, 1+c.pages(n)+n, time.Duration(n/16+4+c.pages(n))*round)
+				f.must(first.Close(ctx))
+
+				next := f.machine(f.TempDir())
+				list("cold on a new machine: the name, the list, the index", next, n, 2+c.pages(n+1)+2, 1500*time.Millisecond)
+				time.Sleep(5 * time.Minute) // until what the index has said is asked for
+				f.pushForeign("d", "new", "new")
+				list("what is known: the name, the list, what is new", next, n+1, 1+c.pages(n+2)+1, 1500*time.Millisecond)
+				f.ResetCounts()
+				time.Sleep(10 * time.Second)
+				if asked := len(f.Requests()); asked < 100 || asked > 500 {
+					f.Errorf("%d questions behind in ten seconds, want 50 in a second at most", asked)
+				}
+			})
+		})
+	}
+}
