@@ -31,8 +31,11 @@ func (driverFactory) Create(_ context.Context, parameters map[string]any) (stora
 	if root == "" {
 		return nil, errors.New("no root directory")
 	}
-	return &driver{root: root}, nil
+	return newDriver(root), nil
 }
+
+// newDriver is a variable for tests.
+var newDriver = func(root string) storagedriver.StorageDriver { return &driver{root: root} }
 
 // driver keeps the registry's tree in a directory, as the library's own driver "filesystem" does, in the same layout.
 // It differs in what it syncs. The library's syncs what nobody needs after a power loss (when an upload began, its
