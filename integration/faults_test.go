@@ -61,7 +61,7 @@ var faults = []fault{
 	{name: "401", status: 401, header: []string{"WWW-Authenticate", `Basic realm="r"`}, text: ociUnallowed,
 		allow: []int{401, 502, 503}},
 	{name: "403", status: 403, text: ociDenied, allow: []int{403, 502, 503}},
-	{name: "429", status: 429, header: []string{"Retry-After", "120"}, text: ociLimited, allow: []int{429, 503}},
+	{name: "429", status: 429, header: []string{"Retry-After", longer}, text: ociLimited, allow: []int{429, 503}},
 	{name: "404-html", status: 404, header: []string{"Content-Type", "text/html"}, text: htmlPage, allow: []int{502, 503}},
 	{name: "404-empty", status: 404, allow: []int{502, 503}},
 	{name: "200-html", status: 200, header: []string{"Content-Type", "text/html"}, text: htmlPage, allow: []int{502, 503}},
@@ -86,7 +86,7 @@ var faults = []fault{
 	{name: "uploads-413", only: isUpload, status: 413, allow: []int{413, 507}},
 	{name: "uploads-reset", only: isUpload, reset: true, allow: []int{502, 503}},
 	{name: "pushes-500", only: isPut("/manifests/"), status: 500, allow: []int{502, 503}},
-	{name: "pushes-429", only: isPut("/manifests/"), status: 429, header: []string{"Retry-After", "120"},
+	{name: "pushes-429", only: isPut("/manifests/"), status: 429, header: []string{"Retry-After", longer},
 		allow: []int{429, 503}},
 	{name: "pushes-404-html", only: isPut("/manifests/"), status: 404, text: htmlPage, allow: []int{502, 503}},
 	{name: "deletes-500", only: isDelete, status: 500, allow: []int{502, 503}},
@@ -108,6 +108,9 @@ func startSick(t *testing.T) (*drive, *faulty) {
 	return startDrive(t, "--registry", "http://"+f.address+"/"+testPrefix, "--freshness", "0s", "--cache-size", "0",
 		"--write-timeout", "3s"), f // of the many failures none passes
 }
+
+// longer is a Retry-After, in seconds, beyond the write timeout.
+const longer = "4"
 
 // patient is what the drive of TestRegistryFailures holds: one file or directory for each probe, so that none is in the
 // way of another.
@@ -161,6 +164,12 @@ func TestRegistryFailures(t *testing.T) {
 				t.Error("no request met the fault")
 			}
 			f.heal()
+			if x.status == http.StatusTooManyRequests { // all of the drive leaves the registry alone until then
+				eventually(t, time.Minute, "the drive does not ask again", func() bool {
+					return d.try("PROPFIND", "/", nil, "Depth", "0").status == http.StatusMultiStatus &&
+						d.try("PROPFIND", "/d/b.txt", nil, "Depth", "0").status == http.StatusMultiStatus
+				})
+			}
 			t.Logf("went through: %s", strings.Join(s.through, ", "))
 			s.halfMoved()
 			s.d.wantTree("/", s.want)
