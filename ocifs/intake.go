@@ -167,7 +167,7 @@ func (in *intake) fails(err error) error {
 		return failure(err, "receive content")
 	}
 	if in.direct() || errors.As(err, new(last)) {
-		return failure(err, "push content to %s", in.repo)
+		return failure(in.fs.unmade(in.repo, err), "push content to %s", in.repo)
 	}
 	in.fs.streamFailed(err)
 	if after := afterOf(err); after > 0 {

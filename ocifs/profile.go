@@ -226,9 +226,15 @@ func (f *FS) begin(p Profile) error {
 	return nil
 }
 
+// isUnmade says whether a push has failed since there is no such repository: NAME_UNKNOWN by the specification, NOT_FOUND
+// from Harbor, of the project.
+func isUnmade(err error) bool {
+	return status(err) == http.StatusNotFound && hasCode(err, "NAME_UNKNOWN", "NOT_FOUND")
+}
+
 // unmade says of the failure of a push that the registry makes no repository by itself, where that is what it has said.
 func (f *FS) unmade(repo string, err error) error {
-	if status(err) != http.StatusNotFound || !hasCode(err, "NAME_UNKNOWN", "NOT_FOUND") {
+	if !isUnmade(err) {
 		return err
 	}
 	how := ""

@@ -136,6 +136,7 @@ func TestRepositoryHasToExist(t *testing.T) {
 	inBubble(t, registrytest.Defects{NoCreate: true}, func(f *fake) {
 		f.change = func(o *ocifs.Options) {
 			o.Prefix, o.Profile = "team/files", ocifs.PresetOf("1.dkr.ecr.eu-west-1.amazonaws.com")
+			o.Profile.Upload = "" // so that a stream is refused too, and the content is not asked for any more
 		}
 		tree := f.tree()
 		refused := func(what, repo string, err error) {
@@ -148,7 +149,11 @@ func TestRepositoryHasToExist(t *testing.T) {
 			f.saysNothing(what, err)
 		}
 		for what, content := range map[string]string{"/small": "x", "/large": large} {
+			f.ResetCounts()
 			refused("Put "+what, "team/files", put(f.Context(), tree, what, content))
+			if n := f.Count("POST upload"); n != 1 {
+				f.Errorf("Put %s: it is asked for %d times", what, n)
+			}
 		}
 		refused("Mkdir", "team/files", tree.Mkdir(f.Context(), "/d", nil))
 		if _, err := tree.Stat(f.Context(), "/f"); !errors.Is(err, fs.ErrNotExist) {

@@ -32,6 +32,9 @@ func lastWord(err error) error {
 	case classUnauthorized, classDenied, classQuota, classTooLarge, classConflict:
 		return last{err}
 	}
+	if isUnmade(err) {
+		return last{err}
+	}
 	return err
 }
 
