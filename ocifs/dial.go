@@ -88,6 +88,9 @@ func (t repeating) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		until = time.Now().Add(t.patience)
 	}
+	if end, ok := ctx.Deadline(); ok && end.Before(until) { // what the registry has said tells more than that the time is over
+		until = end
+	}
 	again := retry.Transport{Base: t.next, Policy: func() retry.Policy { return &policy{until: until} }}
 	return again.RoundTrip(req)
 }

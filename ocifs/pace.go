@@ -81,7 +81,7 @@ func (t *paced) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if left > 0 {
 		closeBody(req)
-		return tooEarly(req, left), nil
+		return leftAlone(req, left), nil
 	}
 	resp, err := t.next.RoundTrip(req)
 	h.leave(scout, resp, time.Now())
@@ -179,8 +179,8 @@ func (h *pausing) turn(ctx context.Context, rps float64) error {
 	}
 }
 
-// tooEarly is the answer to a request that is not sent.
-func tooEarly(req *http.Request, left time.Duration) *http.Response {
+// leftAlone is the answer to a request that is not sent.
+func leftAlone(req *http.Request, left time.Duration) *http.Response {
 	const text = `{"errors":[{"code":"TOOMANYREQUESTS","message":"the host wants to be left alone, so it was not asked"}]}`
 	return &http.Response{
 		StatusCode: http.StatusTooManyRequests, Status: "429 " + http.StatusText(http.StatusTooManyRequests),

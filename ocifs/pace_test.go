@@ -232,3 +232,17 @@ func TestRPS(t *testing.T) {
 		})
 	}
 }
+
+// TestDeadline: whoever has less time than the registry wants hears at once what the registry has said.
+func TestDeadline(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.Fail(registrytest.Match{}, registrytest.TooMany(20*time.Second), 0)
+		ctx, cancel := context.WithTimeout(f.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := f.tree().ReadDir(ctx, "/")
+		if took := time.Since(start); classOf(err) != davfs.ClassRateLimited || took > time.Second {
+			f.Errorf("after %v: %v", took, err)
+		}
+	})
+}
