@@ -44,7 +44,7 @@ type preset struct {
 	profile Profile
 }
 
-// presets are in the order of their evidence: documentation, issues, source.
+// presets say what documentation, issues and source tell of each; only those that people run themselves were at hand.
 var presets = []preset{
 	{[]string{"ghcr.io"}, Profile{
 		Name: "ghcr", Delete: DeleteTombstone, // 405 for both ways, and a REST interface of its own (fluxcd/pkg#328)
