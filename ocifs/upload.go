@@ -95,17 +95,25 @@ func (u *upload) finish(ctx context.Context, d digest.Digest, content io.ReadClo
 // cancelTime is for the end of an upload that is given up. It is a favour: registries forget sessions by themselves.
 const cancelTime = 30 * time.Second
 
-// cancel gives the session up. A registry that wants to be left alone is asked later.
+// cancel gives the session up. Only a registry that wants to be left alone is asked again, when it wants to be.
 func (u *upload) cancel(ctx context.Context) error {
-	until := time.Now().Add(cancelTime)
-	ctx, cancel := context.WithDeadline(context.WithValue(context.WithoutCancel(ctx), untilKey{}, until), until)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(u.scope(ctx), http.MethodDelete, u.at.String(), nil)
-	if err != nil {
-		return err
+	for {
+		err := u.cancelOnce(ctx)
+		if status(err) != http.StatusTooManyRequests {
+			return err
+		}
+		select {
+		case <-time.After(max(afterOf(err), shortPause)):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	req.Header = u.header.Clone()
-	resp, err := u.Client.Do(req)
+}
+
+func (u *upload) cancelOnce(ctx context.Context) error {
+	resp, err := u.send(ctx, http.MethodDelete, u.at, nil, 0)
 	if err != nil {
 		return err
 	}
