@@ -61,16 +61,7 @@ func (f *FS) unlistedAtHand(ref reference) bool {
 }
 
 // askListed asks for the list, once for all who want it at the same time.
-func (f *FS) askListed(ctx context.Context, d directory) {
-	leave, err := f.listing.join(ctx, d)
-	if err != nil {
-		return
-	}
-	defer leave()
-	if l, _ := f.listed.get(d); !f.isFresh(l) {
-		_, _ = f.listTags(ctx, d)
-	}
-}
+func (f *FS) askListed(ctx context.Context, d directory) { _, _ = f.listTags(ctx, d) }
 
 func (f *FS) isFresh(l listed) bool {
 	return !l.asked.at.IsZero() && time.Since(l.asked.at) < f.tags.freshness

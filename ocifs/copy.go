@@ -156,7 +156,7 @@ func (f *FS) mountAhead(ctx context.Context, from, to place) (end func()) {
 // copyFile copies one artifact, a file or a marker, to a tag under a name: a mount for each blob that repo does not hold,
 // "{}" among them, and a manifest.
 func (f *FS) copyFile(ctx context.Context, h hands, i *info, repo, tag, name string) (*info, error) {
-	a := *i.artifact
+	a := i.artifact
 	a.name = name
 	if a.kind == kindShared {
 		a.kind = kindFile

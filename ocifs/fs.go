@@ -124,23 +124,23 @@ type FS struct {
 	background   background
 
 	locks        locks
-	tags         *answers[tagged]                // what the registry said about tags
-	lists        *answers[[]string]              // and about directories
-	listed       *recent[directory, listed]      // the same, for questions about single tags
-	listing      flights[directory]              // and who asks for them
-	scans        scans                           // how the tags of a flat layout are listed
-	questions    questions                       // about tags, that several want an answer to
-	artifacts    *recent[artifactKey, *artifact] // manifests by digest
-	repositories *recent[string, repository]     // clients
-	present      *recent[presence, struct{}]     // blobs known to be in a repository
-	pushes       flights[presence]               // and those on their way there
-	mounting     flights[presence]               // or by reference
-	mounts       atomic.Bool                     // the last mount was one
-	rung         atomic.Int32                    // of the removal ladder that works here
-	deletes      atomic.Bool                     // a tag was seen to go by its deletion
-	compatible   atomic.Bool                     // the registry only takes the compatible form
-	clearings    clearings                       // places of removed directories, behind the answers
-	tombstones   tombstones                      // and what is left of removed files
+	tags         *answers[tagged]            // what the registry said about tags
+	lists        *answers[[]string]          // and about directories
+	listed       *recent[directory, listed]  // the same, for questions about single tags
+	listing      flights[directory]          // and who asks for them
+	scans        scans                       // how the tags of a flat layout are listed
+	questions    questions                   // about tags, that several want an answer to
+	artifacts    *recent[artifactKey, *info] // manifests by digest
+	repositories *recent[string, repository] // clients
+	present      *recent[presence, struct{}] // blobs known to be in a repository
+	pushes       flights[presence]           // and those on their way there
+	mounting     flights[presence]           // or by reference
+	mounts       atomic.Bool                 // the last mount was one
+	rung         atomic.Int32                // of the removal ladder that works here
+	deletes      atomic.Bool                 // a tag was seen to go by its deletion
+	compatible   atomic.Bool                 // the registry only takes the compatible form
+	clearings    clearings                   // places of removed directories, behind the answers
+	tombstones   tombstones                  // and what is left of removed files
 }
 
 // artifactKey: a manifest reads differently under different tags, since its name must fit.
@@ -171,7 +171,7 @@ func New(o Options) (*FS, error) {
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
 		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
 		listed:       newRecent[directory, listed](keptListedNames),
-		artifacts:    newRecent[artifactKey, *artifact](keptArtifacts),
+		artifacts:    newRecent[artifactKey, *info](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),
 		present:      newRecent[presence, struct{}](keptBlobNames),
 	}

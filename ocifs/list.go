@@ -70,10 +70,10 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	err = eachBy(ctx, h, tags, func(ctx context.Context, i int, tag string) (err error) {
 		switch _, kind := d.nameOf(tag); {
 		case tag == d.index():
-			found[i] = &info{artifact: &artifact{kind: kindIndex}}
+			found[i] = &info{artifact: artifact{kind: kindIndex}}
 			return nil
 		case kind == tagForeign:
-			found[i] = &info{artifact: &artifact{}} // by its name: not worth a request
+			found[i] = &info{} // by its name: not worth a request
 			return nil
 		}
 		// A tag may be listed and have no manifest: deleted meanwhile, or left by a crash of the registry. And a
@@ -81,7 +81,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		found[i], err = ask(ctx, d.repo, tag)
 		if err != nil && spared(err) {
 			f.log.WarnContext(ctx, "a tag cannot be read, and is left", "repository", d.repo, "tag", tag, "error", err)
-			found[i], err = &info{artifact: &artifact{}}, nil
+			found[i], err = &info{}, nil
 		}
 		return err
 	})
@@ -125,12 +125,31 @@ func (f *FS) forgetList(dir string, began stamp) error {
 	return err
 }
 
-// listTags gives the tags of a directory, from a fresh answer if there is one. The slice is shared.
+// listTags gives the tags of a directory, from a fresh answer if there is one, or if somebody is just asking: the list of
+// 100,000 is not made for each of several clients. When that has failed all who have waited ask at once. The slice is shared.
 func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
 	ref := d.list()
 	if tags, known, fresh := f.lists.get(ref); known && fresh {
 		return tags, nil
 	}
+	leave, busy := f.listing.take(d)
+	if busy == nil {
+		defer leave()
+		return f.askTags(ctx, d)
+	}
+	select {
+	case <-busy:
+	case <-ctx.Done():
+		return nil, failure(ctx.Err(), "list tags of %s", d)
+	}
+	if tags, known, fresh := f.lists.get(ref); known && fresh {
+		return tags, nil
+	}
+	return f.askTags(ctx, d)
+}
+
+// askTags asks the registry for the tags of a directory.
+func (f *FS) askTags(ctx context.Context, d directory) ([]string, error) {
 	if d.flat {
 		tags, err := f.scan(ctx, d)
 		return tags, failure(err, "list tags of %s", d)
@@ -146,7 +165,7 @@ func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
 	}
 	slices.Sort(tags)
 	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
-	f.lists.learn(ref, tags, asked, max(1, len(tags)))
+	f.lists.learn(d.list(), tags, asked, max(1, len(tags)))
 	f.keepListed(d, tags, tagsAsked)
 	return tags, nil
 }

@@ -44,7 +44,7 @@ func (s state) shown() *info {
 // lookup says where name is kept and what is there. fs.ErrNotExist: nothing, or an ancestor is no directory.
 func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	if name == "/" {
-		i := &info{name: "/", artifact: &artifact{kind: kindDirectory}}
+		i := &info{artifact: artifact{kind: kindDirectory, name: "/"}}
 		return state{dir: i}, i, nil
 	}
 	p, err := f.place(name)
@@ -149,7 +149,7 @@ func (f *FS) atHand(repo, tag string) (i *info, known bool) {
 	if !known {
 		return nil, false
 	}
-	return a.info(repo), true
+	return a.in(repo), true
 }
 
 // wasThere says whether the last answer about a tag, however old, was that it is there.
@@ -274,7 +274,7 @@ func (f *FS) askTag(ctx context.Context, repo, tag string) (*info, error) {
 // errAbsent: it is gone.
 func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, error) {
 	if a, ok := f.artifacts.get(artifactKey{t.digest, tag}); ok {
-		return a.info(repo), nil
+		return a.in(repo), nil
 	}
 	data, err := f.manifestBytes(ctx, repo, t)
 	if err != nil {
@@ -331,18 +331,10 @@ func manifestDescriptor(d digest.Digest, size int64) ocispec.Descriptor {
 
 // decode parses a verified manifest and remembers it.
 func (f *FS) decode(repo, tag string, d digest.Digest, data []byte) *info {
-	a := parse(f.layout.of(repo, tag), tag, data)
-	f.artifacts.put(artifactKey{d, tag}, &a, 1+len(data)/artifactBytes)
-	if a.kind != kindForeign && a.kind != kindShared && a.props.digest == "" { // its config is "{}", so that is there
+	i := &info{repo: repo, artifact: parse(f.layout.of(repo, tag), tag, data)}
+	f.artifacts.put(artifactKey{d, tag}, i, 1+len(data)/artifactBytes)
+	if i.kind != kindForeign && i.kind != kindShared && i.props.digest == "" { // its config is "{}", so that is there
 		f.present.put(presence{repo, emptyBlob.Digest}, struct{}{}, 1)
 	}
-	return a.info(repo)
-}
-
-// info describes an artifact found in repo; nil for a tombstone, which reads as absent.
-func (a *artifact) info(repo string) *info {
-	if a.kind == kindTombstone {
-		return nil
-	}
-	return &info{name: a.name, repo: repo, artifact: a}
+	return i.in(repo)
 }

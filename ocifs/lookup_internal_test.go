@@ -12,7 +12,7 @@ import (
 // may hold very many of them.
 func TestKeptArtifacts(t *testing.T) {
 	const limit = 100
-	f := &FS{layout: pathLayout{}, artifacts: newRecent[artifactKey, *artifact](limit), present: newRecent[presence, struct{}](limit)}
+	f := &FS{layout: pathLayout{}, artifacts: newRecent[artifactKey, *info](limit), present: newRecent[presence, struct{}](limit)}
 	for size, most := range map[int]int{0: 2 * limit, 50 * artifactBytes: 2, 2 * limit * artifactBytes: 0} {
 		for i := range 3 * limit {
 			name := fmt.Sprintf("%d-%d", size, i)
@@ -27,7 +27,7 @@ func TestKeptArtifacts(t *testing.T) {
 			}
 		}
 		kept := 0
-		for _, generation := range []map[artifactKey]*artifact{f.artifacts.young, f.artifacts.old} {
+		for _, generation := range []map[artifactKey]*info{f.artifacts.young, f.artifacts.old} {
 			for key := range generation {
 				if strings.HasPrefix(key.tag, fmt.Sprint(size, "-")) {
 					kept++

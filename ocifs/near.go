@@ -21,7 +21,7 @@ func (f *FS) near(ref reference, asked stamp) (i *info, ok bool) {
 	if t, known, _ := f.tags.get(ref); known && t.digest == d {
 		if a, ok := f.artifacts.get(artifactKey{d, ref.tag}); ok {
 			f.tags.learn(ref, t, asked, 1)
-			return a.info(ref.repo), true
+			return a.in(ref.repo), true
 		}
 	}
 	data, ok := f.nearManifest(d)

@@ -81,7 +81,7 @@ func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	if err != nil {
 		return err
 	}
-	a := *old.artifact
+	a := old.artifact
 	if !o.ModTime.IsZero() {
 		a.modTime = o.ModTime
 	}

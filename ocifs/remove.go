@@ -57,7 +57,7 @@ func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
 		return state{}, failure
 	}
 	f.log.WarnContext(ctx, "a tag that cannot be read is removed", "repository", p.repo, "tag", p.file, "error", failure)
-	return state{file: &info{name: p.base, repo: p.repo, artifact: &artifact{kind: kindFile, name: p.base}}}, nil
+	return state{file: &info{repo: p.repo, artifact: artifact{kind: kindFile, name: p.base}}}, nil
 }
 
 // remove takes away what s says is at p. The caller holds the lock of p.
