@@ -59,7 +59,7 @@ func TestListingIsShared(t *testing.T) {
 // TestListingMemory: what is kept of a file is some hundreds of bytes, whether it was listed or written, and a listing makes
 // little more of its own. A directory of 100,000 files then fits in the memory of a small machine.
 func TestListingMemory(t *testing.T) {
-	const n, kept, own = 2_000, 1100, 40 // bytes for each file
+	const n, kept, own = 2_000, 1500, 40 // bytes for each file
 	f := newFake(t, registrytest.Defects{IgnorePaging: true}, nil)
 	writer := f.tree()
 	f.must(writer.Mkdir(f.Context(), "/d", nil))
