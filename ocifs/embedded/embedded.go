@@ -15,6 +15,9 @@
 // copy of the content on the way. An OCI client addresses it as the registry [Host] over plain HTTP. Locations of
 // uploads are relative, so each client comes back by the way that it came.
 //
+// Its content and its tags can also be read where they lie ([Registry.OpenBlob], [Registry.Tagged]), which asks nobody: a list of
+// 100,000 files is a matter of seconds. They are for what is plainly there. What is absent, or has failed, the registry says.
+//
 // Whoever pushes or deletes, on either way, [Options.Changed] hears of it before the answer is out: what a cache
 // knows about names is never older than what a client was told.
 //
