@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -402,6 +403,7 @@ const heapFloor = 16 << 20
 // serve builds the drive, serves until ctx ends, and lets what runs then come to its end.
 func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	defer runtime.KeepAlive(make([]byte, heapFloor))
+	go mime.TypeByExtension(".txt") // reads its tables, which takes milliseconds, before somebody waits for the first GET
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
 

@@ -34,7 +34,8 @@ type blob struct {
 	open   int   // reads that run: the last to end closes the file
 	parted bool  // what was handed out from the start is continued by source alone
 	next   int64 // offset after the last read
-	run    int64 // bytes before next that were read in sequence
+	run    int64 // bytes before next that were read in sequence, or announced
+	until  int64 // where an announced sequence ends; zero: it is not known
 	front  int64 // all bytes before it have been handed out
 	proof  proof
 
@@ -134,7 +135,7 @@ func (b *blob) passed(p []byte, offset int64, doubtful bool) {
 	defer b.mu.Unlock()
 	end := offset + int64(len(p))
 	if offset != b.next {
-		b.run = 0
+		b.run, b.until = 0, 0
 	}
 	b.next, b.run = end, b.run+int64(len(p))
 	if offset <= b.front && end > b.front {
@@ -217,6 +218,27 @@ func (b *blob) readAlone(p []byte, offset int64) (int, error) {
 		b.content.distrust()
 	}
 	return n, err
+}
+
+// Sequential tells that [from, to) will be read next, one byte after the other. If that is as long as what shows a reader in
+// sequence, it is one from the start, and its stream ends there.
+func (b *blob) Sequential(from, to int64) {
+	if to-from < sequenceBytes {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next, b.run, b.until = from, sequenceBytes, to
+}
+
+// streamEnd is the block before which a stream ends that brings block to b.
+func (b *blob) streamEnd(block int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if end := blocksOf(b.until); end > block {
+		return end
+	}
+	return b.content.blocks
 }
 
 func (b *blob) Seek(offset int64, whence int) (int64, error) {

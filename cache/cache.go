@@ -17,10 +17,10 @@
 //
 // A small blob and a manifest are read whole and hashed each time. A large blob is fetched, kept and checked by blocks.
 // A read asks the registry for exactly the blocks that it lacks, neighbours in one request, and each block is asked for
-// once however many wait for it. A reader that has read 1 MiB in sequence has a stream from there to the next block that
-// is there, which is 2 to 16 blocks ahead of it, is held back while the reader is slow, and ends when the reader leaves,
-// does not read for some seconds, or others wait for a fetch. Bytes are handed out as they arrive. A registry that
-// ignores ranges is read once, from the start, for all who wait.
+// once however many wait for it. A reader that has read 1 MiB in sequence, or says that it will, has a stream from there
+// to the next block that is there, or to where it said. That is 2 to 16 blocks ahead of it, is held back while the reader
+// is slow, and ends when the reader leaves, does not read for some seconds, or others wait for a fetch. Bytes are handed
+// out as they arrive. A registry that ignores ranges is read once, from the start, for all who wait.
 //
 // A block is written before its sum, so that what a crash leaves is believed as far as the sums fit. When all blocks are
 // there they are hashed; blocks that come in their order have been by then. What a former process has verified is
@@ -148,7 +148,7 @@ func New(o Options) (*Cache, error) {
 // Open opens the blob desc, from src's local file, from the disk, or else by src's fetch. The error is src's, or says
 // what is wrong with desc; where it can it comes with the first read. The blob may have a method File() *os.File: a
 // descriptor of its own on the whole content, which the caller may seek and hand to the kernel while the blob is open,
-// nil while that cannot be trusted.
+// nil while that cannot be trusted; and a method Sequential(from, to int64), for a caller that knows what it will read.
 func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
 	if err := check(desc); err != nil {
 		return nil, err

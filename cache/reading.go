@@ -46,10 +46,11 @@ func (c *content) readAheadLocked(b *blob) {
 	if c.brokenLocked() != nil || c.cache.ctx.Err() != nil || b.ctx.Err() != nil {
 		return
 	}
-	for block := b.ahead.from; block < min(b.ahead.to, c.blocks); block++ {
+	end := b.streamEnd(b.ahead.from)
+	for block := b.ahead.from; block < min(b.ahead.to, end); block++ {
 		if c.state[block] == absent {
 			if c.carrierLocked(block) == nil && !c.busyLocked(block, nil) {
-				c.startLocked(b.ctx, b.src, block, c.blocks, true)
+				c.startLocked(b.ctx, b.src, block, end, true)
 			}
 			return
 		}
@@ -110,7 +111,7 @@ func (r *reading) read(p []byte, at int64) (int, error) {
 				return 0, err
 			}
 		case absent:
-			if at < c.heldFrom() {
+			if at < c.heldFrom() || c.looseLocked(b, at) {
 				if n := c.arrivingLocked(p, at); n > 0 {
 					return n, nil
 				}
@@ -159,7 +160,7 @@ func (r *reading) awaitLocked(block int) error {
 		end := r.want.to
 		stream := block >= b.ahead.from && block < b.ahead.to
 		if stream {
-			end = c.blocks
+			end = b.streamEnd(block)
 		}
 		t = c.startLocked(b.ctx, b.src, block, end, stream)
 	}
@@ -196,6 +197,12 @@ func (c *content) heldLocked(b *blob, at int64) bool {
 		return !c.verified || !c.provesLocked(b)
 	}
 	return !c.verified && (c.absent == 0 || c.suspect)
+}
+
+// looseLocked says whether the bytes at the end need not even wait until their block is on the disk: other blocks are
+// absent too, and the reader has not begun at the start.
+func (c *content) looseLocked(b *blob, at int64) bool {
+	return !c.verified && !c.suspect && c.absent > 1 && !b.fromStart(at)
 }
 
 func (b *blob) fromStart(at int64) bool {

@@ -82,6 +82,12 @@ func TestTail(t *testing.T) {
 	if _, err := b.ReadAt(buf, 0); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the last block to arrive", func() bool { // it was read before it was kept
+		k := contentOf(c, o)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.absent == 0 || k.wrong > 0
+	})
 	o.readAt(t, o.open1(t, c), long-1000, 1000) // all is there, and wrong: it is fetched once more
 	if sent := o.sent.Load(); sent != 2*long {
 		t.Errorf("%d bytes were sent of %d: %v", sent, long, o.asked)

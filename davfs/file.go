@@ -186,6 +186,17 @@ func (f *readFile) local() (io.Reader, bool) {
 	return o, err == nil
 }
 
+// announce tells the tree's file that the next n bytes will be read one after the other, if it wants to know.
+func (f *readFile) announce(n int64) {
+	o, err := f.open()
+	if err != nil {
+		return
+	}
+	if s, ok := o.(interface{ Sequential(n int64) }); ok && f.seek(o) == nil {
+		s.Sequential(n)
+	}
+}
+
 // A putFile is a name that is about to get content. No handle shows dead properties to the engine, so that it copies none:
 // Tree.Copy takes them along and Tree.Put keeps those that there are.
 type putFile struct {

@@ -41,7 +41,8 @@ type Tree interface {
 
 	// Open opens the content that fi, an answer of this tree about name, describes, even if name has another content
 	// by now (invariant 5). It does no I/O; the first Read does. The file is also an io.Seeker and an io.ReaderAt,
-	// and its reads end with ctx. A file of a directory is not opened: fs.ErrInvalid.
+	// and its reads end with ctx. It may have a method Sequential(n int64), which is told how much will be read from
+	// where it stands. A file of a directory is not opened: fs.ErrInvalid.
 	Open(ctx context.Context, name string, fi fs.FileInfo) (fs.File, error)
 
 	// Put makes name a file with the bytes of r, up to io.EOF, in one step: until it returns nil whatever was there

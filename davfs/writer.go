@@ -50,14 +50,21 @@ func (g *guard) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// firstPiece is what is read before the status is settled, in bytes: a small file whole.
-const firstPiece = 32 << 10
+// What is copied at once where the kernel cannot help. The first piece is read before the status is settled, and is a
+// small file whole. Of a content that comes from far it is what has come, so that larger ones cost fewer wakes.
+const (
+	firstPiece = 32 << 10
+	nextPieces = 128 << 10
+)
 
-var firstPieces = sync.Pool{New: func() any { return new([firstPiece]byte) }}
+var (
+	firstBuffers = sync.Pool{New: func() any { return new([firstPiece]byte) }}
+	nextBuffers  = sync.Pool{New: func() any { return new([nextPieces]byte) }}
+)
 
-// ReadFrom leaves the copying to net/http, with the tree's own descriptor if there is one, which the kernel can send. Of
-// anything else a first piece is read before the status is settled, so that a content that cannot be read at all still
-// gives an error. So is what fits into one piece: it costs less than the kernel's help.
+// ReadFrom leaves the copying to net/http if the tree has a descriptor, which the kernel can send. Of anything else a
+// first piece is read before the status is settled, so that a content that cannot be read at all still gives an error.
+// So is what fits into one piece: it costs less than the kernel's help.
 func (g *guard) ReadFrom(src io.Reader) (int64, error) {
 	rf, ok := g.w.(io.ReaderFrom)
 	if local := localFile(src); ok && local != nil && g.commit() {
@@ -67,8 +74,9 @@ func (g *guard) ReadFrom(src io.Reader) (int64, error) {
 	}
 	var n int64
 	if !g.sent {
-		buf := firstPieces.Get().(*[firstPiece]byte)
-		defer firstPieces.Put(buf)
+		announce(src)
+		buf := firstBuffers.Get().(*[firstPiece]byte)
+		defer firstBuffers.Put(buf)
 		m, err := io.ReadFull(src, buf[:])
 		if m > 0 {
 			w, werr := g.Write(buf[:m])
@@ -84,16 +92,24 @@ func (g *guard) ReadFrom(src io.Reader) (int64, error) {
 			return n, err
 		}
 	}
-	if !ok || g.mute {
-		m, err := io.Copy(struct{ io.Writer }{g}, src)
+	if local := localFile(src); ok && !g.mute && local != nil { // it may have become one by the first read
+		m, err := rf.ReadFrom(local)
+		g.bytes += m
 		return n + m, err
 	}
-	if local := localFile(src); local != nil { // it may have become one by the first read
-		src = local
-	}
-	m, err := rf.ReadFrom(src)
-	g.bytes += m
+	buf := nextBuffers.Get().(*[nextPieces]byte)
+	defer nextBuffers.Put(buf)
+	m, err := io.CopyBuffer(struct{ io.Writer }{g}, struct{ io.Reader }{src}, buf[:])
 	return n + m, err
+}
+
+// announce tells the tree's file how much of it http.ServeContent is about to read.
+func announce(src io.Reader) {
+	if lr, ok := src.(*io.LimitedReader); ok {
+		if f, ok := lr.R.(*readFile); ok {
+			f.announce(lr.N)
+		}
+	}
 }
 
 // localFile gives the descriptor under what http.ServeContent copies, as far as it wants it; nil if there is none.

@@ -35,7 +35,8 @@ type Source = struct {
 // Blobs keeps content-addressed blobs near. Implementations verify what they fetch: a blob that does not fit its digest
 // is never read to its end without an error.
 type Blobs interface {
-	// Open opens a blob. It may have a method File() *os.File, a descriptor of its own on the whole content.
+	// Open opens a blob. It may have a method File() *os.File, a descriptor of its own on the whole content, and a method
+	// Sequential(from, to int64), which is told what will be read next, one byte after the other.
 	Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error)
 	// Add offers a blob that is at hand. An error means that it was not kept.
 	Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error

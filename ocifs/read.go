@@ -33,6 +33,8 @@ type content struct {
 	info   *info
 	open   []Blob // by layer, nil until needed
 	offset int64
+	until  int64 // where a sequence ends that was announced
+	told   int   // number, from 1, of the layer that was last told of it
 	closed bool
 }
 
@@ -81,6 +83,7 @@ func (c *content) readLayer(i int, l blob, part []byte, offset int64) (int, erro
 	if err := c.openLayer(i); err != nil {
 		return 0, err
 	}
+	c.announce(i, l, offset)
 	_, err := c.open[i].Seek(offset, io.SeekStart)
 	n := 0
 	if err == nil {
@@ -90,6 +93,24 @@ func (c *content) readLayer(i int, l blob, part []byte, offset int64) (int, erro
 		err = fmt.Errorf("the blob ends at byte %d of %d", offset+int64(n), l.size)
 	}
 	return n, failure(err, "read blob %s of %s", l.digest, c.info.name)
+}
+
+// Sequential tells that the next n bytes will be read one after the other, so that they can be asked for at once.
+func (c *content) Sequential(n int64) { c.until, c.told = c.offset+n, 0 }
+
+// announce hands on to layer i, at offset, what it has of an announced sequence.
+func (c *content) announce(i int, l blob, offset int64) {
+	if c.until == 0 || c.told == i+1 {
+		return
+	}
+	c.told = i + 1
+	end := c.until
+	for _, before := range c.info.layers[:i] {
+		end -= before.size
+	}
+	if b, ok := c.open[i].(interface{ Sequential(from, to int64) }); ok {
+		b.Sequential(offset, min(end, l.size))
+	}
 }
 
 // SyscallConn gives the descriptor of a content that is one file on this machine, standing where c does, so that the
