@@ -109,8 +109,13 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			},
 			{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
-				Flags:  []cli.Flag{listenFlag(), prefixFlag()},
-				Action: func(c *cli.Context) error { return health(c.Context, c.String("listen"), c.String("prefix")) },
+				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag()},
+				Action: func(c *cli.Context) error {
+					if err := checkAddress(c, "listen"); err != nil {
+						return err
+					}
+					return front.Health(c.Context, c.String("listen"), c.String("prefix"), c.String("tls-cert") != "")
+				},
 			},
 			{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
@@ -133,6 +138,10 @@ func listenFlag() cli.Flag {
 
 func prefixFlag() cli.Flag {
 	return text("prefix", "/", "URL `PATH` of the drive")
+}
+
+func certFlag() cli.Flag {
+	return text("tls-cert", "", "PEM `FILE` of the drive's certificate with its chain; read again when it changes, and at SIGHUP")
 }
 
 func dataFlag() cli.Flag {
@@ -162,6 +171,8 @@ func serveFlags() []cli.Flag {
 		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
 			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
+		certFlag(),
+		text("tls-key", "", "PEM `FILE` of its key"),
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
 		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed"),
@@ -230,6 +241,7 @@ type config struct {
 	profile             ocifs.Profile
 	pace                ocifs.Pace
 	adminListen         string
+	tlsCert, tlsKey     string
 	notifyToken         string
 	logLevel            slog.Level
 	logJSON             bool
@@ -241,21 +253,13 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
-		adminListen: c.String("admin-listen"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
 	}
-	for _, flag := range []string{"listen", "registry-listen", "admin-listen"} {
-		if address := c.String(flag); address != "" {
-			_, port, err := net.SplitHostPort(address)
-			if err == nil {
-				_, err = net.LookupPort("tcp", port)
-			}
-			if err != nil {
-				return cfg, usage("--%s %s: %v", flag, address, err)
-			}
-		}
+	if err := checkAddress(c, "listen", "registry-listen", "admin-listen"); err != nil {
+		return cfg, err
 	}
 	if err := cfg.logLevel.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return cfg, usage("--log-level %s: want debug, info, warn or error", c.String("log-level"))
@@ -277,6 +281,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--gc-interval %s: want 0 or one minute or more", cfg.gcInterval)
 	case cfg.partSize < 1<<20:
 		return cfg, usage("--part-size %s: want 1MiB or more", c.Generic("part-size"))
+	case (cfg.tlsCert == "") != (cfg.tlsKey == ""):
+		return cfg, usage("--tls-cert and --tls-key go together")
 	case cfg.cacheDir == "":
 		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
 	}
@@ -327,6 +333,22 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	cfg.credential, err = newCredential(c, cfg.host)
 	return cfg, err
+}
+
+// checkAddress refuses what cannot be listened on.
+func checkAddress(c *cli.Context, flags ...string) error {
+	for _, flag := range flags {
+		if address := c.String(flag); address != "" {
+			_, port, err := net.SplitHostPort(address)
+			if err == nil {
+				_, err = net.LookupPort("tcp", port)
+			}
+			if err != nil {
+				return usage("--%s %s: %v", flag, address, err)
+			}
+		}
+	}
+	return nil
 }
 
 // setOrigin takes over how clients reach the drive through a proxy.
@@ -419,6 +441,16 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	defer blobs.Close()
 
+	var certificate *front.Certificate
+	scheme := "http"
+	if cfg.tlsCert != "" {
+		scheme = "https"
+		if certificate, err = front.LoadCertificate(cfg.tlsCert, cfg.tlsKey, log); err != nil {
+			return usageError{err}
+		}
+		front.OnHangup(ctx, certificate.Reload)
+	}
+
 	var tree *ocifs.FS
 	var reg *embedded.Registry
 	var local func(digest.Digest) (*os.File, error)
@@ -480,7 +512,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	} else {
 		fmt.Fprintf(stderr, "registry embedded, in %s, layout %s\n", cfg.data, tree.Layout())
 		if cfg.registryShown != "" {
-			address, err := servers.Start(cfg.registryShown, reg)
+			address, err := servers.Start(cfg.registryShown, reg, nil)
 			if err != nil {
 				return err
 			}
@@ -493,19 +525,19 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		address, err := servers.Start(cfg.adminListen, admin.New(admin.Options{
 			Ready: func(ctx context.Context) error { return ocifs.Ping(ctx, client) }, Stopping: ctx.Done(),
 			Forget: tree.Forget, NotifyToken: cfg.notifyToken, Metrics: metrics, Log: log,
-		}))
+		}), nil)
 		if err != nil {
 			return err
 		}
 		warnOpen(log, "admin", "see the process's memory", address)
 		fmt.Fprintf(stderr, "admin http://%s/\n", address)
 	}
-	address, err := servers.Start(cfg.listen, metrics.Handler(drive))
+	address, err := servers.Start(cfg.listen, metrics.Handler(drive), certificate)
 	if err != nil {
 		return err
 	}
 	warnOpen(log, "drive", "read and write", address)
-	fmt.Fprintf(stderr, "serving http://%s%s\n", address, strings.TrimSuffix(cfg.prefix, "/")+"/")
+	fmt.Fprintf(stderr, "serving %s://%s%s\n", scheme, address, strings.TrimSuffix(cfg.prefix, "/")+"/")
 	if reg != nil && cfg.gcInterval > 0 {
 		reg.CollectEvery(cfg.gcInterval)
 	}
@@ -619,36 +651,6 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s %s\n", word, done)
 	return err
-}
-
-// health asks the drive on this machine that listens on address, all addresses of the machine being those of loopback.
-func health(ctx context.Context, address, prefix string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return usage("--listen %s: %v", address, err)
-	}
-	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
-		host = "127.0.0.1"
-		if a.Is6() {
-			host = "::1"
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	url := "http://" + net.JoinHostPort(host, port) + path.Clean("/"+prefix)
-	req, err := http.NewRequestWithContext(ctx, http.MethodOptions, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the drive answers %s", resp.Status)
-	}
-	return nil
 }
 
 // version is what the build knows of itself.

@@ -138,8 +138,8 @@ func TestServe(t *testing.T) {
 		t.Errorf("GET of what another client removed: %d", code)
 	}
 
-	if err := health(t.Context(), strings.Split(url, "/")[2], "/dav"); err != nil {
-		t.Errorf("health: %v", err)
+	if code := run(t.Context(), []string{"ocidav", "health", "--listen", strings.Split(url, "/")[2], "--prefix", "/dav"}, &table, &table); code != 0 {
+		t.Errorf("health: exit %d\n%s", code, table.String())
 	}
 	if code := p.end(); code != 0 {
 		t.Errorf("exit %d", code)
@@ -315,6 +315,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--admin-listen", taken.Addr().String()}, 1, "address already in use"},
 		{[]string{"--notify-token-file", file + "x"}, 2, "--notify-token-file"},
 		{[]string{"--notify-token-file", file}, 2, "is empty"},
+		{[]string{"--tls-cert", file}, 2, "--tls-key"},
+		{[]string{"--tls-key", file}, 2, "--tls-cert"},
 		{[]string{"--registry-username", "me"}, 2, "--registry-username"},
 		{[]string{"--registry-config", file}, 2, "--registry-config"},
 		{[]string{"--registry", "ftp://registry.example.com/x"}, 2, "ftp"},

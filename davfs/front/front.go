@@ -1,4 +1,4 @@
-// Package front is where HTTP enters the process: the listeners, and how they end.
+// Package front is where HTTP enters the process: the listeners, plain or by TLS, and how they end.
 package front
 
 import (
@@ -24,8 +24,8 @@ type Servers struct {
 	errs chan error
 }
 
-// Start listens on address and serves h there.
-func (s *Servers) Start(address string, h http.Handler) (net.Addr, error) {
+// Start listens on address and serves h there, by TLS if there is a certificate.
+func (s *Servers) Start(address string, h http.Handler, certificate *Certificate) (net.Addr, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
@@ -38,11 +38,19 @@ func (s *Servers) Start(address string, h http.Handler) (net.Addr, error) {
 	s.list = append(s.list, server)
 	errs := s.failed()
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(server, l, certificate); !errors.Is(err, http.ErrServerClosed) {
 			errs <- err
 		}
 	}()
 	return l.Addr(), nil
+}
+
+func serve(server *http.Server, l net.Listener, certificate *Certificate) error {
+	if certificate == nil {
+		return server.Serve(l)
+	}
+	server.TLSConfig = certificate.config()
+	return server.ServeTLS(l, "", "")
 }
 
 // Failed says of a listener that it has ended by itself.
