@@ -16,7 +16,9 @@ COPY --from=build /out/ocidav /ocidav
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build --chown=65532:65532 /out/cache /cache
 USER 65532:65532
-ENV HOME=/data OCIDAV_LISTEN=:8080 OCIDAV_DATA=/data OCIDAV_CACHE_DIR=/cache
+# Who reaches a container is for docker run -p to say, as above. With OCIDAV_AUTH=htpasswd the second line is without effect.
+ENV HOME=/data OCIDAV_LISTEN=:8080 OCIDAV_DATA=/data OCIDAV_CACHE_DIR=/cache \
+    OCIDAV_AUTH=none OCIDAV_INSECURE_ANONYMOUS=true
 VOLUME /data /cache
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=6s --start-period=5s CMD ["/ocidav", "health"]

@@ -13,7 +13,8 @@ import (
 var forbidden = map[string][]string{
 	"ocidav/davfs":              {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
 	"ocidav/davfs/admin":        {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/", "golang.org/x/net"},
-	"ocidav/davfs/front":        {"ocidav/", "oras.land/", "github.com/", "golang.org/x/net"},
+	"ocidav/davfs/reload":       {"ocidav/", "oras.land/", "github.com/", "golang.org/x/net"},
+	"ocidav/davfs/front":        {"ocidav/ocifs", "ocidav/cache", "ocidav/davfs/admin", "oras.land/", "github.com/", "golang.org/x/net"},
 	"ocidav/davfs/treetest":     {"oras.land/", "github.com/opencontainers/", "ocidav/ocifs", "ocidav/cache", "github.com/urfave/"},
 	"ocidav/ocifs":              {"golang.org/x/net", "ocidav/davfs", "ocidav/cache", "ocidav/ocifs/", "github.com/urfave/", "github.com/hashicorp/", "github.com/distribution/"},
 	"ocidav/ocifs/embedded":     {"ocidav/", "github.com/urfave/", "github.com/hashicorp/", "golang.org/x/net"},

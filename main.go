@@ -35,12 +35,12 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"ocidav/cache"
 	"ocidav/davfs"
 	"ocidav/davfs/admin"
 	"ocidav/davfs/front"
+	"ocidav/davfs/reload"
 	"ocidav/ocifs"
 	"ocidav/ocifs/embedded"
 	"ocidav/ocifs/probe"
@@ -171,6 +171,12 @@ func serveFlags() []cli.Flag {
 		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
 			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
+		text("auth", "none", "who may use the drive: none (everybody), or htpasswd (the users of --htpasswd)"),
+		text("htpasswd", "", "`FILE` with names and bcrypt hashes, as htpasswd -B writes it; read again when it changes, and at SIGHUP"),
+		flagged("anonymous-read", "let read who does not log in"),
+		text("read-only-users", "", "`NAMES`, with commas, of users who may not write"),
+		flagged("insecure-anonymous", "with --auth none: everybody may write, on an address that others reach"),
+		flagged("insecure-basic", "take passwords without TLS on an address that others reach"),
 		certFlag(),
 		text("tls-key", "", "PEM `FILE` of its key"),
 		prefixFlag(),
@@ -179,8 +185,8 @@ func serveFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
-		&cli.BoolFlag{Name: "no-index", Usage: "push no index of large directories, by which another machine lists them quickly", EnvVars: env("no-index")},
-		&cli.BoolFlag{Name: "read-only", Usage: "refuse all that writes", EnvVars: env("read-only")},
+		flagged("no-index", "push no index of large directories, by which another machine lists them quickly"),
+		flagged("read-only", "refuse all that writes"),
 		text("admin-listen", "", "`ADDRESS` of health, metrics, profiles and the registry's notifications, a loopback one best; none: off"),
 		text("notify-token-file", "", "`FILE` with the secret that a notification at POST /-/notify must bring in its Authorization header"),
 		text("log-level", "info", "debug, info, warn or error"),
@@ -199,6 +205,10 @@ func credentialFlags() []cli.Flag {
 
 func text(name, value, help string) cli.Flag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: help, EnvVars: env(name)}
+}
+
+func flagged(name, help string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: help, EnvVars: env(name)}
 }
 
 func env(flag string) []string {
@@ -242,6 +252,9 @@ type config struct {
 	pace                ocifs.Pace
 	adminListen         string
 	tlsCert, tlsKey     string
+	auth, htpasswd      string
+	anonymousRead       bool
+	readers             []string // users who may not write
 	notifyToken         string
 	logLevel            slog.Level
 	logJSON             bool
@@ -286,8 +299,15 @@ func newConfig(c *cli.Context) (config, error) {
 	case cfg.cacheDir == "":
 		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
 	}
-	if err := cfg.setOrigin(c.String("public-url"), c.String("trusted-proxies")); err != nil {
+	if err := cfg.setAuth(c); err != nil {
 		return cfg, err
+	}
+	var err error
+	if cfg.publicURL, err = davfs.ParsePublicURL(c.String("public-url")); err != nil {
+		return cfg, usage("--public-url %v", err)
+	}
+	if cfg.trusted, err = davfs.ParseProxies(c.String("trusted-proxies")); err != nil {
+		return cfg, usage("--trusted-proxies %v", err)
 	}
 	if file := c.String("notify-token-file"); file != "" {
 		var err error
@@ -324,7 +344,6 @@ func newConfig(c *cli.Context) (config, error) {
 	if cfg.registryShown != "" {
 		return cfg, usage("--registry-listen shows the embedded registry, and with --registry there is none")
 	}
-	var err error
 	if cfg.host, cfg.root, cfg.plainHTTP, err = ocifs.ParseReference(ref); err != nil {
 		return cfg, usage("--registry: %v", err)
 	}
@@ -351,35 +370,9 @@ func checkAddress(c *cli.Context, flags ...string) error {
 	return nil
 }
 
-// setOrigin takes over how clients reach the drive through a proxy.
-func (c *config) setOrigin(public, trusted string) error {
-	if public != "" {
-		u, err := url.Parse(public)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return usage("--public-url %s: want http(s)://host[:port][/path]", public)
-		}
-		c.publicURL = u
-	}
-	for one := range strings.SplitSeq(trusted, ",") {
-		if one = strings.TrimSpace(one); one == "" {
-			continue
-		}
-		network, err := netip.ParsePrefix(one)
-		if a, e := netip.ParseAddr(one); e == nil {
-			network, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			return usage("--trusted-proxies %s: want addresses like 10.0.0.7 or networks like 10.0.0.0/8", one)
-		}
-		c.trusted = append(c.trusted, network.Masked())
-	}
-	return nil
-}
-
-// newCredential says how to log in at host: as user with the password in a file, or as docker's configuration says,
-// helpers included.
+// newCredential says how to log in at host.
 func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
-	user, passwordFile, dockerConfig := c.String("registry-username"), c.String("registry-password-file"), c.String("registry-config")
+	user, passwordFile := c.String("registry-username"), c.String("registry-password-file")
 	if (user == "") != (passwordFile == "") {
 		return nil, usage("--registry-username and --registry-password-file go together")
 	}
@@ -390,21 +383,32 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 		}
 		return auth.StaticCredential(host, auth.Credential{Username: user, Password: password}), nil
 	}
-	if dockerConfig == "" {
-		store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("docker configuration: %w", err)
-		}
-		return credentials.Credential(store), nil
-	}
-	if _, err := os.Stat(dockerConfig); err != nil { // the store would take it for empty
-		return nil, usage("--registry-config: %v", err)
-	}
-	store, err := credentials.NewStore(dockerConfig, credentials.StoreOptions{})
+	credential, err := ocifs.DockerCredential(c.String("registry-config"))
 	if err != nil {
-		return nil, usage("--registry-config %s: %v", dockerConfig, err)
+		err = usage("--registry-config: %v", err)
 	}
-	return credentials.Credential(store), nil
+	return credential, err
+}
+
+// setAuth takes over who may use the drive. What is open to everybody, or sends passwords in the clear, has to be said.
+func (c *config) setAuth(ctx *cli.Context) error {
+	c.auth, c.htpasswd, c.anonymousRead = ctx.String("auth"), ctx.String("htpasswd"), ctx.Bool("anonymous-read")
+	c.readers = strings.FieldsFunc(ctx.String("read-only-users"), func(r rune) bool { return r == ',' || r == ' ' })
+	here, open := front.IsLoopback(c.listen), ctx.IsSet("auth") && ctx.Bool("insecure-anonymous")
+	switch {
+	case c.auth == "none" && (c.htpasswd != "" || c.anonymousRead || len(c.readers) > 0):
+		return usage("--htpasswd, --anonymous-read and --read-only-users go with --auth htpasswd")
+	case c.auth == "none" && !here && !open:
+		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, or both --auth none and --insecure-anonymous", c.listen)
+	case c.auth == "none":
+	case c.auth != "htpasswd":
+		return usage("--auth %s: want none or htpasswd", c.auth)
+	case c.htpasswd == "":
+		return usage("--auth htpasswd: want the file, --htpasswd FILE")
+	case c.tlsCert == "" && !here && !ctx.Bool("insecure-basic"):
+		return usage("--listen %s: passwords would pass in the clear: want --tls-cert and --tls-key, or --insecure-basic if something in front speaks TLS", c.listen)
+	}
+	return nil
 }
 
 // secret is what the file holds, up to its line's end.
@@ -448,7 +452,14 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		if certificate, err = front.LoadCertificate(cfg.tlsCert, cfg.tlsKey, log); err != nil {
 			return usageError{err}
 		}
-		front.OnHangup(ctx, certificate.Reload)
+		reload.OnHangup(ctx, certificate.Reload)
+	}
+	var users *davfs.Auth // nil is everybody
+	if cfg.auth == "htpasswd" {
+		if users, err = davfs.OpenAuth(cfg.htpasswd, cfg.anonymousRead, cfg.readers, log); err != nil {
+			return usageError{err}
+		}
+		reload.OnHangup(ctx, users.Users.Reload)
 	}
 
 	var tree *ocifs.FS
@@ -484,7 +495,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	drive := &davfs.Handler{
 		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
-		ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
+		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
 	}
 
 	metrics.Watch(admin.Sources{
@@ -536,7 +547,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	warnOpen(log, "drive", "read and write", address)
+	if users == nil {
+		warnOpen(log, "drive", "read and write", address)
+	}
 	fmt.Fprintf(stderr, "serving %s://%s%s\n", scheme, address, strings.TrimSuffix(cfg.prefix, "/")+"/")
 	if reg != nil && cfg.gcInterval > 0 {
 		reg.CollectEvery(cfg.gcInterval)
@@ -589,7 +602,7 @@ func newLog(cfg config, w io.Writer) *slog.Logger {
 
 // warnOpen says that what answers at address knows no passwords, unless only this machine can reach it.
 func warnOpen(log *slog.Logger, what, can string, address net.Addr) {
-	if !front.IsLoopback(address) {
+	if !front.IsLoopback(address.String()) {
 		log.Warn("everybody who reaches this address can "+can, "what", what, "address", address.String())
 	}
 }

@@ -248,9 +248,10 @@ func TestAdmin(t *testing.T) {
 	if p.end(); strings.Contains(p.stderr.String(), "level=WARN") {
 		t.Errorf("a warning about loopback addresses:\n%s", p.stderr.String())
 	}
-	p = start(t, "--admin-listen", ":0")
+	p = start(t, "--admin-listen", ":0", "--listen", ":0", "--auth", "none", "--insecure-anonymous")
 	p.url(t)
 	p.line(t, `(level=WARN .*what=admin)`)
+	p.line(t, `(level=WARN .*what=drive)`)
 }
 
 func TestReadOnly(t *testing.T) {
@@ -316,6 +317,14 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--notify-token-file", file + "x"}, 2, "--notify-token-file"},
 		{[]string{"--notify-token-file", file}, 2, "is empty"},
 		{[]string{"--tls-cert", file}, 2, "--tls-key"},
+		{[]string{"--auth", "basic"}, 2, "--auth basic"},
+		{[]string{"--auth", "htpasswd"}, 2, "--htpasswd FILE"},
+		{[]string{"--htpasswd", file}, 2, "--auth htpasswd"},
+		{[]string{"--anonymous-read"}, 2, "--auth htpasswd"},
+		{[]string{"--listen", ":0"}, 2, "--insecure-anonymous"},
+		{[]string{"--listen", ":0", "--auth", "none"}, 2, "--insecure-anonymous"},
+		{[]string{"--listen", "0.0.0.0:0", "--insecure-anonymous"}, 2, "--auth none"},
+		{[]string{"--listen", ":0", "--auth", "htpasswd", "--htpasswd", file}, 2, "--insecure-basic"},
 		{[]string{"--tls-key", file}, 2, "--tls-cert"},
 		{[]string{"--registry-username", "me"}, 2, "--registry-username"},
 		{[]string{"--registry-config", file}, 2, "--registry-config"},

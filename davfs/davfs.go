@@ -38,7 +38,7 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
+// writes the line of each request, auth.go on htpasswd.go and throttle.go says who may make it, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
 // turns.go its changes in order.
 //
 // # Properties
@@ -133,6 +133,9 @@ type Handler struct {
 	// Prefix is the URL path of the tree's root: "/dav" serves /dav and all below, and not /davfoo. Empty is "/".
 	Prefix string
 
+	// Auth says who may use the tree; nil: everybody.
+	Auth *Auth
+
 	// ReadOnly refuses every method that writes, locks among them.
 	ReadOnly bool
 
@@ -199,8 +202,11 @@ func (h *Handler) Locks() int {
 
 // serve repairs the request, answers it or gives it to the engine. Its error is the answer.
 func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
+	if err := h.authenticate(r, rq); err != nil {
+		return err
+	}
 	if r.Method == http.MethodOptions && r.URL.Path == "*" {
-		h.options(w, allMethods)
+		h.options(w, rq, allMethods)
 		return nil
 	}
 	h.origin(r, rq)

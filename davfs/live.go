@@ -84,7 +84,7 @@ var liveProperties = []liveProperty{
 	}},
 	{davName("supportedlock"), false, func(p *propfind, _ *resource, b []byte) ([]byte, bool) {
 		const entry = `</D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>`
-		if p.rq.h.ReadOnly {
+		if p.rq.readOnly() {
 			return b, true // LibreOffice opens for reading where no lock is supported
 		}
 		return append(b, `<D:lockentry><D:lockscope><D:exclusive/>`+entry+`<D:lockentry><D:lockscope><D:shared/>`+entry...), true

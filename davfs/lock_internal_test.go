@@ -44,7 +44,7 @@ func TestLockTable(t *testing.T) {
 		t.Fatal("the first lock is refused")
 	}
 	time.Sleep(time.Millisecond)
-	if held := table.inTheWay([]touch{{key: "/f"}}, nil); len(held) > 0 {
+	if held := table.inTheWay([]touch{{key: "/f"}}, nil, nil); len(held) > 0 {
 		t.Error("a lock outlives its timeout")
 	}
 	if _, ok := add("/f", time.Hour); !ok {

@@ -28,6 +28,7 @@ type lockRecord struct {
 	Flat    bool      `json:"flat,omitempty"`
 	Shared  bool      `json:"shared,omitempty"`
 	Owner   string    `json:"owner,omitempty"`
+	User    string    `json:"user,omitempty"`
 	Timeout int64     `json:"timeout,omitempty"` // seconds
 	Until   time.Time `json:"until,omitzero"`
 }
@@ -59,7 +60,7 @@ func openLockFile(name string, key func(string) string, log *slog.Logger) (*lock
 		if r.Root == "" || len(locks) >= maxLocks {
 			continue
 		}
-		l := &lock{token: r.Token, root: r.Root, key: key(r.Root), flat: r.Flat, shared: r.Shared, owner: r.Owner,
+		l := &lock{token: r.Token, root: r.Root, key: key(r.Root), flat: r.Flat, shared: r.Shared, owner: r.Owner, user: r.User,
 			timeout: time.Duration(r.Timeout) * time.Second, until: r.Until}
 		for token, earlier := range locks { // it had expired when this one was given
 			if l.forbids(earlier) {
@@ -132,6 +133,6 @@ func (f *lockFile) failed(err error) {
 }
 
 func recordOf(l *lock) lockRecord {
-	return lockRecord{Token: l.token, Root: l.root, Flat: l.flat, Shared: l.shared, Owner: l.owner,
+	return lockRecord{Token: l.token, Root: l.root, Flat: l.flat, Shared: l.shared, Owner: l.owner, User: l.user,
 		Timeout: int64(l.timeout / time.Second), Until: l.until}
 }

@@ -20,9 +20,12 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 	}
 	timeout := lockTimeout(r.Header.Get("Timeout"))
 	if body == nil {
-		l, ok := h.locks.refresh(rq.key(rq.name), rq.cond.tokens, timeout)
+		l, ok := h.locks.refresh(rq.key(rq.name), rq.cond.tokens, timeout, rq.mine)
 		if !ok {
 			return errPrecondition
+		}
+		if !rq.mine(l) {
+			return errOthersLock
 		}
 		return rq.writeLock(w, l, http.StatusOK)
 	}
@@ -30,7 +33,7 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 	if err != nil {
 		return err
 	}
-	l.token, l.root, l.key, l.timeout = newToken(), rq.name, rq.key(rq.name), timeout
+	l.token, l.root, l.key, l.timeout, l.user = newToken(), rq.name, rq.key(rq.name), timeout, rq.trace.User
 	switch r.Header.Get("Depth") {
 	case "0":
 		l.flat = true
@@ -95,17 +98,24 @@ func (h *Handler) serveUnlock(w http.ResponseWriter, r *http.Request, rq *reques
 	if token == "" {
 		return refuse(http.StatusBadRequest, "The Lock-Token header is missing.")
 	}
-	if !h.locks.holds(token, rq.key(rq.name)) {
+	l, ok := h.locks.get(token, rq.key(rq.name))
+	if !ok {
 		return refuse(http.StatusConflict, xmlError("<D:lock-token-matches-request-uri/>"))
+	}
+	if !rq.mine(l) {
+		return errOthersLock
 	}
 	h.locks.remove(token)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
+// errOthersLock is for UNLOCK and the refreshing of a lock (RFC 4918 sections 6.4 and 9.11.1).
+var errOthersLock = refuse(http.StatusForbidden, "This lock is another user's.")
+
 // checkLocks refuses what a lock forbids whose token the client has not given.
 func (h *Handler) checkLocks(rq *request) error {
-	if held := h.locks.inTheWay(rq.touches(), rq.cond.tokens); len(held) > 0 {
+	if held := h.locks.inTheWay(rq.touches(), rq.cond.tokens, rq.mine); len(held) > 0 {
 		return rq.refuseLocked("lock-token-submitted", held)
 	}
 	return nil

@@ -18,6 +18,7 @@ type lock struct {
 	flat    bool   // Depth 0; else infinity
 	shared  bool
 	owner   string // the owner element, whole
+	user    string // who made it, and alone may use its token; empty: everybody
 	timeout time.Duration
 	until   time.Time
 }
@@ -32,7 +33,8 @@ func (l *lock) forbids(m *lock) bool { return l.overlaps(m) && !(l.shared && m.s
 // lockTable holds the locks, in memory and in a file that a restart reads (lockfile.go). It stands in for the engine's
 // LockSystem, which knows neither shared locks nor those of members and parents, lets a list about one name open another
 // (golang/go#43556), answers 423 to two writers without any lock, keeps the locks of what is gone (golang/go#42839), and
-// counts its tokens up from the time of day. The token of a lock is random, so that knowing it is proof enough.
+// counts its tokens up from the time of day. The token of a lock is random, so that where nobody logs in, knowing it is proof
+// enough.
 //
 // Names are keys (Tree.Key): a lock on one spelling of a name is one on all.
 type lockTable struct {
@@ -96,14 +98,17 @@ func (t *lockTable) remove(tokens ...string) {
 	}
 }
 
-// refresh starts the timeout anew of the first of the tokens that is a lock on the name.
-func (t *lockTable) refresh(key string, tokens []string, timeout time.Duration) (lock, bool) {
+// refresh starts the timeout anew of the first of the tokens that is a lock on the name. A lock that is not the client's is
+// given back as it is.
+func (t *lockTable) refresh(key string, tokens []string, timeout time.Duration, mine func(lock) bool) (lock, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, token := range tokens {
 		if l := t.locks[token]; l != nil && l.covers(key) && time.Now().Before(l.until) {
-			l.timeout, l.until = timeout, time.Now().Add(timeout)
-			t.file.write(t.locks, l)
+			if mine(*l) {
+				l.timeout, l.until = timeout, time.Now().Add(timeout)
+				t.file.write(t.locks, l)
+			}
 			return *l, true
 		}
 	}
@@ -142,10 +147,19 @@ func (t *lockTable) count() (n int) {
 
 // holds says whether token is a lock on the name.
 func (t *lockTable) holds(token, key string) bool {
+	_, ok := t.get(token, key)
+	return ok
+}
+
+// get gives the lock on the name that has the token.
+func (t *lockTable) get(token, key string) (lock, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.locks[token]
-	return l != nil && l.covers(key) && time.Now().Before(l.until)
+	if l == nil || !l.covers(key) || !time.Now().Before(l.until) {
+		return lock{}, false
+	}
+	return *l, true
 }
 
 // A lockView is what is known of the locks on a name and its members at one moment, arranged so that a directory of ten
@@ -182,10 +196,10 @@ func (c touch) concerns(l *lock) bool {
 		c.member && c.key != "/" && l.key == path.Dir(c.key)
 }
 
-// inTheWay gives the locks that forbid the touches to a client that has these tokens. A shared lock is open to the
-// holder of another one on the same.
-func (t *lockTable) inTheWay(touches []touch, tokens []string) []lock {
-	ours := func(l lock) bool { return slices.Contains(tokens, l.token) }
+// inTheWay gives the locks that forbid the touches to a client that has these tokens, as far as they are its own. A shared
+// lock is open to the holder of another one on the same.
+func (t *lockTable) inTheWay(touches []touch, tokens []string, mine func(lock) bool) []lock {
+	ours := func(l lock) bool { return slices.Contains(tokens, l.token) && mine(l) }
 	all := t.list(func(l *lock) bool {
 		return slices.ContainsFunc(touches, func(c touch) bool { return c.concerns(l) })
 	})

@@ -28,6 +28,9 @@ func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.
 		slog.String("remote", rq.trace.Remote),
 		slog.String("agent", r.UserAgent()),
 	}
+	if rq.trace.User != "" {
+		attrs = append(attrs, slog.String("user", rq.trace.User))
+	}
 	if rq.dst != "" {
 		attrs = append(attrs, slog.String("destination", rq.dst))
 	}

@@ -21,8 +21,8 @@ func without(l []string, m string) []string {
 }
 
 // setAllow writes the Allow header of OPTIONS, and of a 405 (RFC 9110 section 15.5.6).
-func (h *Handler) setAllow(hd http.Header, methods []string) {
-	if h.ReadOnly {
+func (rq *request) setAllow(hd http.Header, methods []string) {
+	if rq.readOnly() {
 		methods = slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return !slices.Contains(readMethods, m) })
 	}
 	hd.Set("Allow", strings.Join(methods, ", "))
@@ -43,29 +43,29 @@ func (h *Handler) serveOptions(w http.ResponseWriter, rq *request) error {
 	fi, err := rq.stat(rq.name)
 	switch {
 	case isAbsent(err):
-		h.options(w, newMethods)
+		h.options(w, rq, newMethods)
 	case err != nil:
 		return err
 	case fi.IsDir():
-		h.options(w, dirMethods)
+		h.options(w, rq, dirMethods)
 	default:
-		h.options(w, fileMethods)
+		h.options(w, rq, fileMethods)
 	}
 	return nil
 }
 
 // options answers OPTIONS. Class 2 is locks, which a read-only drive has not; Finder then mounts it read-only.
-func (h *Handler) options(w http.ResponseWriter, allow []string) {
+func (h *Handler) options(w http.ResponseWriter, rq *request, allow []string) {
 	class := "1, 2"
-	if h.ReadOnly {
+	if rq.readOnly() {
 		class = "1"
 	}
 	w.Header().Set("DAV", class)
-	if !h.ReadOnly {
+	if !rq.readOnly() {
 		w.Header().Add("DAV", "<http://apache.org/dav/propset/fs/1>") // the property executable, kept like any other
 	}
 	w.Header().Set("MS-Author-Via", "DAV") // Windows asks FrontPage's protocol without it
-	h.setAllow(w.Header(), allow)
+	rq.setAllow(w.Header(), allow)
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
 }

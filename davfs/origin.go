@@ -1,6 +1,7 @@
 package davfs
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -28,6 +29,36 @@ func (h *Handler) origin(r *http.Request, rq *request) {
 		}
 		rq.host = last(r.Header.Get("X-Forwarded-Host"))
 	}
+}
+
+// ParsePublicURL reads a URL for Handler.PublicURL; nil for none.
+func ParsePublicURL(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("%s: want http(s)://host[:port][/path]", s)
+	}
+	return u, nil
+}
+
+// ParseProxies reads a list for Handler.TrustedProxies, with commas.
+func ParseProxies(s string) (trusted []netip.Prefix, err error) {
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(one)
+		if a, e := netip.ParseAddr(one); e == nil {
+			network, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: want addresses like 10.0.0.7 or networks like 10.0.0.0/8", one)
+		}
+		trusted = append(trusted, network.Masked())
+	}
+	return trusted, nil
 }
 
 // cleanBase makes a path one that a name can be appended to.

@@ -30,6 +30,7 @@ type request struct {
 	cond   conditions
 	body   *body
 
+	reader  bool // may only read
 	expects bool // the client waits for 100 Continue before it sends the body
 
 	stats map[string]statAnswer

@@ -13,6 +13,7 @@ import (
 type Trace struct {
 	ID     string // of the request, which its lines in the log have; see LogHandler
 	Remote string // address of the client, as far as the proxies in between are trusted
+	User   string // who has logged in; empty: nobody
 	Status int    // of the answer
 	Bytes  int64  // of the answer's body
 

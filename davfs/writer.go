@@ -159,7 +159,7 @@ func (g *guard) commit() bool {
 	}
 	switch {
 	case g.status == http.StatusMethodNotAllowed:
-		g.rq.h.setAllow(h, without(allMethods, g.rq.method))
+		g.rq.setAllow(h, without(allMethods, g.rq.method))
 	case g.status == http.StatusCreated || g.status >= 400:
 		if h.Get("Content-Type") == "" {
 			h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -183,7 +183,7 @@ func (g *guard) fail(err error) {
 	v := judge(g.rq.method, err)
 	v.writeHeaders(h)
 	if v.code == http.StatusMethodNotAllowed {
-		g.rq.h.setAllow(h, without(allMethods, g.rq.method))
+		g.rq.setAllow(h, without(allMethods, g.rq.method))
 	}
 	g.status = v.code
 	if g.rq.unread() {

@@ -4,36 +4,26 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
-	"time"
+
+	"ocidav/davfs/reload"
 )
 
-// A Certificate is that of files, as they are now: at a handshake, once in a second at most, it looks whether they have
-// changed. Files that cannot be used, one of the two being written for example, change nothing but the log: the
-// certificate that was good goes on. It is safe for concurrent use.
+// A Certificate is that of files, as they are now: a handshake looks whether they have changed. Files that cannot be used,
+// one of the two being written for example, change nothing but the log: the certificate that was good goes on. It is safe
+// for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
-	mu     sync.Mutex
-	good   *tls.Certificate
-	looked time.Time
-	state  [2]fileState // of the last try
-}
-
-const lookAgain = time.Second
-
-// fileState tells whether a file is still the same. A new file under an old name, or a link that leads elsewhere, is not.
-type fileState struct {
-	changed time.Time
-	size    int64
+	mu    sync.Mutex
+	files *reload.Files
+	good  *tls.Certificate
 }
 
 // LoadCertificate reads a certificate, with its chain, and its key, both PEM.
 func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
-	c.looked, c.state = time.Now(), c.states()
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, files: reload.Watch(certFile, keyFile)}
 	var err error
 	c.good, err = c.load()
 	return c, err
@@ -47,25 +37,14 @@ func (c *Certificate) load() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// states are read before the files are, so that what changes meanwhile is seen the next time.
-func (c *Certificate) states() (s [2]fileState) {
-	for i, name := range []string{c.certFile, c.keyFile} {
-		if fi, err := os.Stat(name); err == nil {
-			s[i] = fileState{fi.ModTime(), fi.Size()}
-		}
-	}
-	return s
-}
-
 // Reload reads the files even if they seem to be the same.
 func (c *Certificate) Reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reloadLocked(c.states())
+	c.reloadLocked()
 }
 
-func (c *Certificate) reloadLocked(s [2]fileState) {
-	c.looked, c.state = time.Now(), s
+func (c *Certificate) reloadLocked() {
 	pair, err := c.load()
 	if err != nil {
 		c.log.Warn("the certificate is not read anew, the former one goes on", "err", err)
@@ -78,11 +57,8 @@ func (c *Certificate) reloadLocked(s [2]fileState) {
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= lookAgain {
-		c.looked = time.Now()
-		if s := c.states(); s != c.state {
-			c.reloadLocked(s)
-		}
+	if c.files.Changed() {
+		c.reloadLocked()
 	}
 	return c.good, nil
 }

@@ -79,8 +79,12 @@ func (s *Servers) Drain(timeout time.Duration, behind func(context.Context) erro
 	}
 }
 
-// IsLoopback says whether only this machine can reach the address.
-func IsLoopback(address net.Addr) bool {
-	a, err := netip.ParseAddrPort(address.String())
-	return err == nil && a.Addr().IsLoopback()
+// IsLoopback says whether only this machine can reach the address, host:port. A name but localhost may be anybody's.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
