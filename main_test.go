@@ -228,7 +228,7 @@ func TestAdmin(t *testing.T) {
 	request(t, http.MethodPut, url+"a.txt", "hello")
 	for path, says := range map[string]string{
 		"healthz": "ok", "readyz": "ready", "debug/pprof/cmdline": "",
-		"metrics": `ocidav_registry_requests_total{code="201",operation="manifest_put"} 1`,
+		"metrics": `ocidav_registry_requests_total{code="201",operation="manifest_put"} 2`, // the layout, and a.txt
 	} {
 		if code, got := request(t, http.MethodGet, admin+path, ""); code != http.StatusOK || !strings.Contains(got, says) {
 			t.Errorf("%s: %d, without %q:\n%s", path, code, says, got)
