@@ -43,7 +43,7 @@ func TestAdmin(t *testing.T) {
 	get("/readyz", 200, "ready")
 	get("/debug/pprof/goroutine?debug=1", 200, "goroutine profile")
 	get("/metrics", 200, `http_requests_total{code="201",method="PUT"} 1`, `http_requests_total{code="404",method="GET"}`,
-		`ocidav_registry_requests_total{code="201",operation="manifest_put"} 1`, "\nocidav_cache_hits_total", "\nocidav_locks 1\n",
+		`ocidav_registry_requests_total{code="201",operation="manifest_put"} 2` /* the layout, and a file */, "\nocidav_cache_hits_total", "\nocidav_locks 1\n",
 		"\nocidav_uploads_in_flight 0\n", "process_open_fds", "go_goroutines", "ocidav_build_info")
 	if a := send(client, http.MethodGet, d.href("/metrics"), nil); a.status != http.StatusNotFound {
 		t.Errorf("the drive shows %v", a)

@@ -166,7 +166,7 @@ func TestFormat(t *testing.T) {
 			rootRepository = "x.root"
 		}
 		for repository, want := range map[string][]string{
-			rootRepository: {"_d.a", "root.txt"},
+			rootRepository: {"_d.a", "_l.path", "root.txt"},
 			root + "a":     {"_d.My_20Docs", "_h." + hashed(longName), "empty", "report.txt"},
 			docs:           {"_.M_c3_a4rz_201.txt"},
 		} {

@@ -101,7 +101,9 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 		}
 	}
 	if err == nil && target.file != nil { // hidden from now on: the copy is done, so a failure is not the client's
-		if err := f.removeTag(context.WithoutCancel(ctx), to.repo, to.file); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearingInline) // who waits for the answer
+		defer cancel()
+		if err := f.removeTag(ctx, to.repo, to.file); err != nil {
 			f.log.WarnContext(ctx, "a replaced file is left in the registry, under a directory", "name", to.name, "error", err)
 		}
 	}

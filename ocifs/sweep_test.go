@@ -78,7 +78,7 @@ const settling = 10 * time.Minute
 
 func newSweep(f *fake, v variant, op swept) *sweep {
 	d := v.defects
-	s := &sweep{fake: f, variant: v, op: op, share: 12, views: newViews()}
+	s := &sweep{fake: f, variant: v, op: op, share: 24, views: newViews()}
 	if os.Getenv("OCIDAV_SWEEP") == "all" {
 		s.share = 1
 	}

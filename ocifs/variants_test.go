@@ -30,6 +30,8 @@ var variants = map[string]struct {
 	"IgnorePaging":               {defects: registrytest.Defects{IgnorePaging: true}, change: ask},
 	"PageSize":                   {defects: registrytest.Defects{PageSize: 3}, change: ask},
 	"TagsNull":                   {defects: registrytest.Defects{TagsNull: true}, change: ask},
+	"TagOrder":                   {defects: registrytest.Defects{TagOrder: registrytest.OrderFolded}},
+	"LastUnknown":                {defects: registrytest.Defects{LastUnknown: registrytest.LastNothing}},
 	"NoCatalog":                  {defects: registrytest.Defects{NoCatalog: true}},
 	"NoMount":                    {defects: registrytest.Defects{NoMount: true}},
 	"MountDenied":                {defects: registrytest.Defects{MountDenied: http.StatusUnauthorized}},
