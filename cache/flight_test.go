@@ -93,12 +93,14 @@ func TestWrongBytes(t *testing.T) {
 func TestBrokenSource(t *testing.T) {
 	for name, maxBytes := range map[string]int64{"kept": 1 << 30, "passed through": 0} {
 		for _, size := range []int64{1000, large} {
-			o := &origin{content: noise(size, 4), cut: int(size)/3 + 1}
+			o := &origin{content: noise(size, 4)}
+			o.cut.Store(size/3 + 1)
 			c := newCache(t, t.TempDir(), maxBytes)
 			mustRead(t, c, o)
 			o.wantFetches(t, 3)
 
-			o = &origin{content: noise(size, 5), cut: 10} // hopeless
+			o = &origin{content: noise(size, 5)}
+			o.cut.Store(10) // hopeless
 			if _, err := read(t.Context(), c, o); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: error %v", name, err)
 			}

@@ -37,14 +37,14 @@ func describe(b []byte) ocispec.Descriptor {
 // origin is a registry with one blob, and with defects.
 type origin struct {
 	content   []byte
-	rangeless bool                    // it sends all, whatever it is asked for
-	err       error                   // of every fetch
-	cut       int                     // bytes after which a body breaks off; zero: never
-	flip      atomic.Bool             // the last byte is wrong
-	spoil     func(n int64, b []byte) // may damage the body of fetch n, which begins at the start of the blob
-	gate      chan struct{}           // a body that was begun waits for it before its last byte
-	delay     time.Duration           // before a body comes
-	local     string                  // name of a file
+	rangeless bool                   // it sends all, whatever it is asked for
+	err       error                  // of every fetch
+	cut       atomic.Int64           // bytes after which a body breaks off; zero: never
+	flip      atomic.Bool            // the last byte is wrong
+	spoil     func(n int64) (at int) // says which byte of the blob is damaged in the body of fetch n; negative: none
+	gate      chan struct{}          // a body that was begun waits for it before its last byte
+	delay     time.Duration          // before a body comes
+	local     string                 // name of a file
 
 	fetches, sent, ended, open, most atomic.Int64
 	mu                               sync.Mutex
@@ -96,22 +96,23 @@ func (o *origin) fetch(ctx context.Context, from, to int64) (io.ReadCloser, int6
 		panic("a range that is none")
 	}
 	content := o.content
-	if o.flip.Load() || o.spoil != nil {
-		content = bytes.Clone(content)
-	}
 	if o.flip.Load() {
+		content = bytes.Clone(content)
 		content[len(content)-1] ^= 1
 	}
 	if o.spoil != nil {
-		o.spoil(n, content)
+		if at := o.spoil(n); at >= 0 {
+			content = bytes.Clone(content)
+			content[at] ^= 4
+		}
 	}
 	if o.rangeless {
 		from, to = 0, int64(len(content))
 	}
 	content = content[from:to]
 	var r io.Reader = bytes.NewReader(content)
-	if o.cut > 0 && o.cut < len(content) {
-		r = io.MultiReader(bytes.NewReader(content[:o.cut]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if cut := o.cut.Load(); cut > 0 && cut < int64(len(content)) {
+		r = io.MultiReader(bytes.NewReader(content[:cut]), iotest.ErrReader(io.ErrUnexpectedEOF))
 	}
 	if o.gate != nil {
 		held := func() (int, error) {
