@@ -119,6 +119,20 @@ func (a *answers[V]) set(ref reference, v V, weight int) {
 	a.putLocked(ref, answer[V]{value: v, known: true, at: time.Now(), changed: a.clock}, weight)
 }
 
+// amend changes what is known by what is known of a change; false: that is not enough, and the answer is dropped.
+func (a *answers[V]) amend(ref reference, to func(V) (v V, weight int, ok bool)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock++
+	s, _ := a.said.get(ref)
+	if v, weight, ok := to(s.value); s.known && ok {
+		s.value, s.changed = v, a.clock
+		a.putLocked(ref, s, weight)
+		return
+	}
+	a.putLocked(ref, answer[V]{changed: a.clock}, 1)
+}
+
 // forget drops the answer because it has changed, or may have.
 func (a *answers[V]) forget(ref reference) {
 	a.mu.Lock()

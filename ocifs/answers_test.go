@@ -160,7 +160,7 @@ func TestForgetIsOfTheTree(t *testing.T) {
 		"":    {"x.root": true, "a/b": true, "": false, long: false},
 		"a/b": {"a/b": true, "a/b/c": true, "a": false, "a/bc": false, "x.root": false, "": false},
 	} {
-		f := &FS{layout: pathLayout{prefix: prefix}, tags: newAnswers[tagged](time.Hour, 100), lists: newAnswers[[]string](time.Hour, 100)}
+		f := &FS{layout: pathLayout{prefix: prefix}, tags: newAnswers[tagged](time.Hour, 100), lists: newAnswers[tagList](time.Hour, 100)}
 		for repo, want := range told {
 			asked := f.tags.ask()
 			f.Forget(repo, "tag")
@@ -172,5 +172,20 @@ func TestForgetIsOfTheTree(t *testing.T) {
 				t.Error("of a tag that is none")
 			}
 		}
+	}
+}
+
+// TestTagList: what may have come stands in its place, once.
+func TestTagList(t *testing.T) {
+	l := tagList{listed: []string{"b", "d"}}
+	before := l
+	for _, tag := range []string{"e", "c", "a", "c", "d"} {
+		var ok bool
+		if l, ok = l.with(tag); !ok {
+			t.Errorf("%s is too many", tag)
+		}
+	}
+	if got := fmt.Sprint(l.all(), before.all(), l.weight()); got != "[a b c d e] [b d] 5" {
+		t.Error(got)
 	}
 }

@@ -62,6 +62,14 @@ func TestBudgets(t *testing.T) {
 		f.budget("PatchProps: the name, its blob, the manifest", 2+2+1)
 		f.names(tree, "/d")
 		f.budget("ReadDir after an own change of a member", 0)
+		f.must(put(ctx, tree, "/d/x", "x"))
+		f.ResetCounts()
+		f.names(tree, "/d")
+		f.budget("ReadDir after an own new member", 0)
+		f.must(tree.RemoveAll(ctx, "/d/x", nil))
+		f.ResetCounts()
+		f.names(tree, "/d")
+		f.budget("ReadDir after an own removal", 0)
 
 		// Answers that are not fresh any more: the tags are asked for, not the manifests.
 		time.Sleep(2 * time.Hour)

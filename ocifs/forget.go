@@ -7,10 +7,11 @@ import "strings"
 func (f *FS) Changed(repo, ref string) {
 	if strings.Contains(ref, ":") { // a digest: any tag may have pointed to it
 		f.tags.forgetAll()
-	} else {
-		f.tags.forget(reference{repo, ref})
+		f.lists.doubt(repo)
+		return
 	}
-	f.forgetLists(repo, ref)
+	f.tags.forget(reference{repo, ref})
+	f.alsoListed(reference{repo, ref})
 }
 
 // Forget tells that something has changed in a repository, named as the registry names it, prefix included, and what: a
@@ -28,17 +29,9 @@ func (f *FS) Forget(repo, tag string) {
 	}
 	if tag == "" || strings.Contains(tag, ":") {
 		f.tags.doubt(repo)
-	} else {
-		f.tags.forget(reference{repo, tag})
-	}
-	f.forgetLists(repo, tag)
-}
-
-// forgetLists has the list asked for anew that ref is in, or all lists of tags of repo if it is no tag.
-func (f *FS) forgetLists(repo, ref string) {
-	if ref == "" || strings.Contains(ref, ":") {
 		f.lists.doubt(repo)
-	} else {
-		f.lists.forget(f.listOf(reference{repo, ref}))
+		return
 	}
+	f.tags.forget(reference{repo, tag})
+	f.lists.forget(f.listOf(reference{repo, tag})) // with alsoListed each name that is made up would cost a question
 }

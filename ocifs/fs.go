@@ -126,7 +126,7 @@ type FS struct {
 
 	locks        locks
 	tags         *answers[tagged]            // what the registry said about tags
-	lists        *answers[[]string]          // and about directories
+	lists        *answers[tagList]           // and about directories
 	listed       *recent[directory, listed]  // the same, for questions about single tags
 	listing      flights[directory]          // and who asks for them
 	scans        scans                       // how the tags of a flat layout are listed
@@ -170,7 +170,7 @@ func New(o Options) (*FS, error) {
 		prefix:       o.Prefix,
 		localTag:     o.LocalTag,
 		tags:         newAnswers[tagged](o.Freshness, keptAnswers),
-		lists:        newAnswers[[]string](o.Freshness, keptListedNames),
+		lists:        newAnswers[tagList](o.Freshness, keptListedNames),
 		listed:       newRecent[directory, listed](keptListedNames),
 		artifacts:    newRecent[artifactKey, *info](keptArtifacts),
 		repositories: newRecent[string, repository](keptRepositories),

@@ -34,7 +34,7 @@ func (f *FS) hideTag(ctx context.Context, repo, tag string) (tombstone digest.Di
 	ref := reference{repo, tag}
 	defer func() {
 		f.tags.forget(ref)
-		f.lists.forget(f.listOf(ref))
+		f.alsoListed(ref)
 		if err == nil {
 			f.tags.set(ref, tagged{}, 1)
 			f.bundleLater(ref)

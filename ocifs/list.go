@@ -128,8 +128,7 @@ func (f *FS) forgetList(dir string, began stamp) error {
 // listTags gives the tags of a directory, from a fresh answer if there is one, or if somebody is just asking: the list of
 // 100,000 is not made for each of several clients. When that has failed all who have waited ask at once. The slice is shared.
 func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
-	ref := d.list()
-	if tags, known, fresh := f.lists.get(ref); known && fresh {
+	if tags, ok := f.listedTags(d); ok {
 		return tags, nil
 	}
 	leave, busy := f.listing.take(d)
@@ -142,7 +141,7 @@ func (f *FS) listTags(ctx context.Context, d directory) ([]string, error) {
 	case <-ctx.Done():
 		return nil, failure(ctx.Err(), "list tags of %s", d)
 	}
-	if tags, known, fresh := f.lists.get(ref); known && fresh {
+	if tags, ok := f.listedTags(d); ok {
 		return tags, nil
 	}
 	return f.askTags(ctx, d)
@@ -163,9 +162,5 @@ func (f *FS) askTags(ctx context.Context, d directory) ([]string, error) {
 	if err != nil {
 		return nil, failure(err, "list tags of %s", d)
 	}
-	slices.Sort(tags)
-	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
-	f.lists.learn(d.list(), tags, asked, max(1, len(tags)))
-	f.keepListed(d, tags, tagsAsked)
-	return tags, nil
+	return f.keepList(d, tags, asked, tagsAsked), nil
 }

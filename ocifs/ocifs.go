@@ -124,6 +124,10 @@
 // A registry on this machine (LocalTag) is not asked at all for what stands under a tag: its files are read, and whatever is not
 // plainly there it is asked. near.go
 //
+// Tags that we write, or are told of, are put to the list that is known: one too many costs a question, one too few would hide
+// a file. So it is asked for again only when it is too old, after very many changes, or where it is not known which tag has
+// changed. taglist.go
+//
 // Several who list a directory at the same time ask for its names once. What is kept of a file is one description, some 700
 // bytes with all that leads to it, and listings share it; so 100,000 files are some 70 MB for as long as they are kept.
 //

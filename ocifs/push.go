@@ -177,12 +177,10 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	}
 	if err != nil {
 		f.tags.forget(ref) // it may have arrived
-		f.lists.forget(f.listOf(ref))
+		f.alsoListed(ref)
 		return nil, failure(f.unmade(repo, err), "push manifest %s to %s", tag, repo)
 	}
-	if t, known, fresh := f.tags.get(ref); !known || !fresh || t.digest == "" {
-		f.lists.forget(f.listOf(ref))
-	}
+	f.alsoListed(ref)
 	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
 	f.keepManifest(ctx, desc.Digest, data)
 	f.bundleLater(ref)

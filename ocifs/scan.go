@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,7 +71,7 @@ func (f *FS) scan(ctx context.Context, d directory) ([]string, error) {
 		return nil, err
 	}
 	defer leave()
-	if tags, known, fresh := f.lists.get(d.list()); known && fresh { // by whom we have waited for
+	if tags, ok := f.listedTags(d); ok { // by whom we have waited for
 		return tags, nil
 	}
 	if tags, ok := f.scanned(d); ok {
@@ -153,7 +152,7 @@ func (f *FS) scanWhole(ctx context.Context, d directory, limit int) ([]string, b
 		return nil, false, err
 	}
 	for key, tags := range all {
-		all[key] = f.keepScanned(directory{repo: d.repo, key: key, flat: true}, tags, asked, tagsAsked)
+		all[key] = f.keepList(directory{repo: d.repo, key: key, flat: true}, tags, asked, tagsAsked)
 	}
 	f.scans.learn(l, false)
 	if names <= scanNames {
@@ -184,7 +183,7 @@ func (f *FS) scanPart(ctx context.Context, d directory) ([]string, bool, error) 
 	if !ok {
 		return nil, false, err
 	}
-	return f.keepScanned(d, tags, asked, tagsAsked), true, nil
+	return f.keepList(d, tags, asked, tagsAsked), true, nil
 }
 
 // scanRun asks for the tags that come behind after, as far as they are mine: one after the other. False: it is not known
@@ -219,15 +218,6 @@ func (f *FS) scanRun(ctx context.Context, repo, after string, mine func(tag stri
 		return nil, false, nil
 	}
 	return tags, true, nil
-}
-
-// keepScanned keeps the tags of d, and gives them sorted.
-func (f *FS) keepScanned(d directory, tags []string, asked, tagsAsked stamp) []string {
-	slices.Sort(tags)
-	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
-	f.lists.learn(d.list(), tags, asked, max(1, len(tags)))
-	f.keepListed(d, tags, tagsAsked)
-	return tags
 }
 
 // eachPage gives the pages of the list of repo behind a tag. errAbsent: there is no such repository.
