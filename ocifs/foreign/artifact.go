@@ -23,6 +23,7 @@ type artifact struct {
 	desc ocispec.Descriptor // with the size that the manifest has
 	doc  document
 
+	image bool // a container can be made of it
 	depth int  // how many indexes it lies in
 	refer bool // it is a referrer, or lies in one: who refers to it is not shown
 
@@ -31,7 +32,8 @@ type artifact struct {
 
 func newArtifact(src Source, tag string, desc ocispec.Descriptor, manifest []byte) *artifact {
 	desc.Size = int64(len(manifest))
-	return &artifact{src: src, tag: tag, desc: desc, doc: parse(manifest)}
+	doc := parse(manifest)
+	return &artifact{src: src, tag: tag, desc: desc, doc: doc, image: doc.isImage()}
 }
 
 // folder makes the folder. It asks for nothing but a chart's config.
@@ -44,7 +46,7 @@ func (a *artifact) folder(ctx context.Context) (*folder, error) {
 	switch {
 	case a.doc.isIndex() && a.depth < maxDepth:
 		return place(append(sure, a.manifestItem(), a.archiveItem()), a.children(), a.item()), nil
-	case a.isImage():
+	case a.image:
 		sure = append(sure, a.manifestItem(), a.archiveItem())
 		if a.doc.Config.valid() {
 			sure = append(sure, a.configItem())
@@ -72,7 +74,7 @@ func (a *artifact) folder(ctx context.Context) (*folder, error) {
 // item is what all members have in common: the artifact's time, for which an image may have to be looked into.
 func (a *artifact) item() item {
 	i := item{Entry: Entry{ModTime: createdIn(a.doc.Annotations)}}
-	if i.ModTime.Equal(epoch) && a.isImage() {
+	if i.ModTime.Equal(epoch) && a.image {
 		i.ask = a.date
 	}
 	return i

@@ -12,19 +12,19 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// isImage says whether a container can be made of the artifact: signatures and attestations have the config of an image
+// isImage says whether a container can be made of it: signatures and attestations have the config of an image
 // too, and other layers.
-func (a *artifact) isImage() bool {
-	c := a.doc.Config
+func (d document) isImage() bool {
+	c := d.Config
 	switch {
-	case c == nil || a.doc.ArtifactType != "":
+	case c == nil || d.ArtifactType != "":
 		return false
 	case c.MediaType == ocispec.MediaTypeImageConfig || c.MediaType == typeDockerConfig:
-	case c.MediaType == typeBytes && a.doc.MediaType == typeDockerManifest: // Docker before 1.10
+	case c.MediaType == typeBytes && d.MediaType == typeDockerManifest: // Docker before 1.10
 	default:
 		return false
 	}
-	for _, l := range a.doc.Layers {
+	for _, l := range d.Layers {
 		if !strings.HasPrefix(l.MediaType, "application/vnd.oci.image.layer.") &&
 			!strings.HasPrefix(l.MediaType, "application/vnd.docker.image.rootfs.") {
 			return false
