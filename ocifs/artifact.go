@@ -40,7 +40,7 @@ const (
 type artifactKind int
 
 const (
-	kindForeign   artifactKind = iota // somebody's; neither shown nor touched
+	kindForeign   artifactKind = iota // somebody's: not a file, but an exhibit perhaps
 	kindFile                          // a file of ours
 	kindDirectory                     // a directory's marker
 	kindTombstone                     // reads as absent
@@ -157,12 +157,16 @@ func (a *artifact) artifactType() string {
 // holds all kinds of things.
 func parse(d directory, tag string, data []byte) artifact {
 	var m ocispec.Manifest
-	if json.Unmarshal(data, &m) != nil || m.Layers == nil || m.Config.Digest == "" {
+	if json.Unmarshal(data, &m) != nil {
 		return artifact{}
+	}
+	others := artifact{modTime: parseTime(m.Annotations[ocispec.AnnotationCreated])}
+	if m.Layers == nil || m.Config.Digest == "" {
+		return others
 	}
 	for _, l := range m.Layers {
 		if l.Digest.Validate() != nil || l.Size < 0 || l.Size > math.MaxInt64/int64(len(m.Layers)) {
-			return artifact{}
+			return others
 		}
 	}
 	at := m.ArtifactType
@@ -192,7 +196,7 @@ func parse(d directory, tag string, data []byte) artifact {
 		a.setContent(m)
 		return a
 	default:
-		return artifact{}
+		return others
 	}
 	// The name is shown only where it is the one that the tag was made from, so no two members look alike.
 	if name := m.Annotations[keyName]; checkName(name) == nil && d.tagOf(name, kind) == tag {

@@ -77,7 +77,7 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 // move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
 	defer f.mountAhead(ctx, from, to)()
-	source, target, err := f.lookBoth(ctx, from, to)
+	source, target, err := f.lookBoth(ctx, from, to, move)
 	if err != nil {
 		return source, nil, err
 	}
@@ -111,17 +111,22 @@ func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInf
 }
 
 // lookBoth looks at the source and at the target at once, as the registry knows them now. There is something at the
-// source, and the target is reachable, and free or ours.
-func (f *FS) lookBoth(ctx context.Context, from, to place) (source, target state, err error) {
+// source, a file of an exhibit too if it stays there, and the target is reachable, and free or ours.
+func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, target state, err error) {
 	var missing error
 	var wg sync.WaitGroup
 	began, _ := requestTime(ctx)
 	wg.Go(func() { target, missing = f.lookBy(ctx, to, f.tagNow, f.since(began)) })
 	source, err = f.look(ctx, from, f.tagNow)
 	wg.Wait()
+	if in, ok := inside(err); ok && !move {
+		source, err = f.fileInside(ctx, in)
+	}
 	switch {
 	case err != nil:
 		return source, target, err
+	case source.shown() == nil && source.foreign:
+		return source, target, errForeign(from.name)
 	case source.shown() == nil:
 		return source, target, fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
 	case missing != nil:

@@ -247,7 +247,9 @@ func TestPhantoms(t *testing.T) {
 		}
 		f.Phantom("d", "a") // it was there a moment ago
 		for what, tree := range map[string]*ocifs.FS{"warm": tree, "cold": f.tree()} {
-			tree.Changed("d", "a")
+			for _, tag := range []string{"a", "b", "_d.sub"} {
+				tree.Changed("d", tag)
+			}
 			if got := f.names(tree, "/d"); !slices.Equal(got, []string{"b", "sub"}) {
 				f.Errorf("%s: listed are %q", what, got)
 			}

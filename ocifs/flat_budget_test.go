@@ -130,10 +130,10 @@ func TestFlatForeignArtifacts(t *testing.T) {
 		f.pushForeign("x.root", key+"report.pdf", "report.pdf")
 		f.pushForeign("x.root", key+"chart", "chart-1.0.tgz")
 		f.pushForeign("x.root", "_d.path", "_d.path") // a marker of the other layout
-		if got := f.names(f.tree(), "/d"); !slices.Equal(got, []string{"report.pdf"}) {
+		if got := f.names(f.tree(), "/d"); !slices.Equal(got, []string{"chart", "report.pdf"}) {
 			f.Errorf("/d holds %q", got)
 		}
-		if got := f.names(f.tree(), "/"); !slices.Equal(got, []string{"d"}) {
+		if got := f.names(f.tree(), "/"); !slices.Equal(got, []string{"d", "image"}) {
 			f.Errorf("the root holds %q", got)
 		}
 		f.must(f.tree().RemoveAll(ctx, "/d", nil))

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -30,30 +31,43 @@ func (f *fake) gallery() {
 	f.PutManifest("d", "_d.marker", "", []byte(`{"schemaVersion":2,"config":{"digest":"x"},"layers":[]}`))
 }
 
-// foreignTags are those that ocidav neither shows nor touches.
+// foreignTags are those that ocidav does not take for files.
 var foreignTags = []string{"image", "chart", "untitled", "_x.reserved", "index", "_d.marker"}
 
-// TestForeignArtifacts: an artifact of a single titled layer is a file; all others are neither shown nor written over.
+// TestForeignArtifacts: an artifact of a single titled layer is a file; all others are directories that can only be read,
+// those without a proper name excepted.
 func TestForeignArtifacts(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		f.gallery()
 		before, ctx, tree := f.state(), f.Context(), f.tree()
+		shown := f.snapshot(tree, "/")
 		want := map[string]string{
 			"/d/": "", "/d/ours": "ours", "/d/report.pdf": "content of report.pdf", "/d/my file.txt": "content of my file.txt",
+			"/d/chart/": "", "/d/chart/chart-1.0.tgz": "content of chart-1.0.tgz",
+			"/d/image/": "", "/d/image/layer-1.txt": "content of ", "/d/image/layer-2.txt": "content of ", "/d/image/layer-3.txt": "content of ",
+			"/d/image/manifest.json": digestOf(string(f.Manifest("d", "image"))).String(),
+			"/d/untitled/":           "", "/d/untitled/layer-1.txt": "content of ",
+			"/d/untitled/manifest.json": digestOf(string(f.Manifest("d", "untitled"))).String(),
+			"/d/index/":                 "", "/d/index/manifest.json": string(f.Manifest("d", "index")),
 		}
-		if got := f.snapshot(tree, "/"); !maps.Equal(got, want) {
-			f.Errorf("shown are %v, want %v", got, want)
+		delete(shown, "/d/index/image.tar")
+		if !maps.Equal(shown, want) {
+			f.Errorf("shown are %v, want %v", shown, want)
 		}
-		for _, name := range []string{"/d/image", "/d/chart", "/d/untitled", "/d/index"} {
-			if _, err := tree.Stat(ctx, name); !errors.Is(err, fs.ErrNotExist) {
-				f.Errorf("Stat %s: %v", name, err)
-			}
+		for _, name := range []string{
+			"/d/image", "/d/chart", "/d/untitled", "/d/index", "/d/image/new", "/d/image/layer-1.txt", "/d/image/manifest.json", "/d/chart/a/b",
+		} {
 			for what, err := range map[string]error{
-				"Put":       put(ctx, tree, name, "x"),
-				"Mkdir":     tree.Mkdir(ctx, name, nil),
-				"Copy":      copyTo(ctx, tree, "/d/ours", name),
-				"Rename":    tree.Rename(ctx, "/d/ours", name, nil),
-				"RemoveAll": tree.RemoveAll(ctx, name, nil),
+				"Put":            put(ctx, tree, name, "x"),
+				"Mkdir":          tree.Mkdir(ctx, name, nil),
+				"Copy":           copyTo(ctx, tree, "/d/ours", name),
+				"Rename":         tree.Rename(ctx, "/d/ours", name, nil),
+				"RemoveAll":      tree.RemoveAll(ctx, "/d/image/layer-1.txt", nil),
+				"out of it":      tree.Rename(ctx, "/d/image/layer-1.txt", "/moved", nil),
+				"as a whole":     tree.Rename(ctx, "/d/image", "/moved", nil),
+				"Copy of it":     copyTo(ctx, tree, "/d/image", "/copied"),
+				"of a made file": copyTo(ctx, tree, "/d/image/manifest.json", "/copied"),
+				"PatchProps":     tree.PatchProps(ctx, name, davfs.PropPatch{Set: property("x")}),
 			} {
 				if !errors.Is(err, fs.ErrPermission) {
 					f.Errorf("%s %s: error %v, want %v", what, name, err, fs.ErrPermission)
@@ -87,7 +101,11 @@ func TestForeignFiles(t *testing.T) {
 		want := map[string]string{
 			"/d/": "", "/d/ours": "ours", "/d/report.pdf": "new", "/copy.pdf": "content of report.pdf",
 		}
-		if got := f.snapshot(f.tree(), "/"); !maps.Equal(got, want) {
+		got := f.snapshot(f.tree(), "/")
+		for _, name := range []string{"image", "chart", "untitled", "index"} {
+			maps.DeleteFunc(got, func(n, _ string) bool { return strings.HasPrefix(n, "/d/"+name+"/") })
+		}
+		if !maps.Equal(got, want) {
 			f.Errorf("shown are %v, want %v", got, want)
 		}
 		if !f.HasBlob("d", digestOf("content of report.pdf")) {

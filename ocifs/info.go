@@ -62,9 +62,13 @@ func (i *info) ETag(context.Context) (string, error) {
 	if i.IsDir() {
 		return "", nil
 	}
-	sum, err := hex.DecodeString(i.content.Encoded())
+	return etagOf(i.content)
+}
+
+func etagOf(d digest.Digest) (string, error) {
+	sum, err := hex.DecodeString(d.Encoded())
 	if err != nil {
-		return "", fmt.Errorf("digest %s of %s: %w", i.content, i.name, err)
+		return "", fmt.Errorf("digest %s: %w", d, err)
 	}
 	return `"` + base64.RawURLEncoding.EncodeToString(sum) + `"`, nil
 }

@@ -11,6 +11,9 @@ import (
 // ReadDir describes all members of name, sorted: all of them or an error.
 func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	_, i, err := f.lookup(ctx, name)
+	if in, ok := inside(err); ok {
+		return f.readDirInside(ctx, in)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -26,20 +29,28 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 		return nil, err
 	}
 	behind()
-	infos := make([]fs.FileInfo, len(l.members))
-	for i, m := range l.members {
-		infos[i] = m
+	infos := make([]fs.FileInfo, 0, len(l.members)+len(l.exhibits))
+	for _, m := range l.members {
+		infos = append(infos, m)
 	}
+	if len(l.exhibits) == 0 {
+		return infos, nil
+	}
+	for _, e := range l.exhibits {
+		infos = append(infos, e.info())
+	}
+	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return cmp.Compare(a.Name(), b.Name()) })
 	return infos, nil
 }
 
 // listing is what a directory holds.
 type listing struct {
-	members []*info  // shown, sorted by name
-	ours    []string // tags that ocidav wrote and may remove, shown or not
-	foreign int      // artifacts of others
-	names   []string // all tags that there are, sorted
-	found   []*info  // what stands under each, shown or not; nil: nothing
+	members  []*info   // shown, sorted by name
+	ours     []string  // tags that ocidav wrote and may remove, shown or not
+	foreign  int       // artifacts of others
+	exhibits []exhibit // those of them that are shown as directories
+	names    []string  // all tags that there are, sorted
+	found    []*info   // what stands under each, shown or not; nil: nothing
 }
 
 // at gives what stands under a tag, shown or not; nil for nothing.
@@ -97,6 +108,9 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 			l.ours = append(l.ours, tags[i])
 		case m.kind == kindForeign:
 			l.foreign++
+			if name, kind := d.nameOf(tags[i]); kind == tagFile && name != "" {
+				l.exhibits = append(l.exhibits, exhibit{name: join(dir, name), repo: d.repo, tag: tags[i], modTime: m.modTime})
+			}
 		case m.kind == kindShared:
 			l.members = append(l.members, m)
 			l.foreign++
@@ -111,6 +125,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	l.members = slices.DeleteFunc(l.members, func(m *info) bool { // a directory outranks a file of its name
 		return !m.IsDir() && directories[d.file(m.name)]
 	})
+	l.exhibits = slices.DeleteFunc(l.exhibits, func(e exhibit) bool { return directories[e.tag] })
 	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
 	return l, nil
 }

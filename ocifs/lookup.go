@@ -20,6 +20,9 @@ func (f *FS) Key(name string) string { return norm.NFC.String(name) }
 // Stat describes name.
 func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
 	_, i, err := f.lookup(ctx, name)
+	if in, ok := inside(err); ok {
+		return f.statInside(ctx, in)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +32,8 @@ func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
 // state is what a name was found to be: at most one of both is shown, the directory.
 type state struct {
 	file, dir *info
-	foreign   bool // the file's tag is somebody's artifact, which is not shown
+	foreign   bool     // a tag is somebody's artifact
+	exhibit   *exhibit // and it is shown, where no directory is
 }
 
 // shown is what the tree shows: a directory's marker outranks a file of the same name, so that one can take the
@@ -41,7 +45,8 @@ func (s state) shown() *info {
 	return s.file
 }
 
-// lookup says where name is kept and what is there. fs.ErrNotExist: nothing, or an ancestor is no directory.
+// lookup says where name is kept and what is there. fs.ErrNotExist: nothing, or an ancestor is no directory. *insideError:
+// an exhibit, or what may be in one.
 func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	if name == "/" {
 		i := &info{artifact: artifact{kind: kindDirectory, name: "/"}}
@@ -58,6 +63,9 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	if i := s.shown(); i != nil {
 		return s, i, nil
 	}
+	if s.exhibit != nil {
+		return s, nil, &insideError{name: name, exhibit: *s.exhibit}
+	}
 	return s, nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
@@ -65,22 +73,23 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 // what is shown counts.
 type asker func(ctx context.Context, repo, tag string) (*info, error)
 
-// look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory. A name
-// is reachable only through the markers of all its ancestors, so that a directory appears and disappears in one step.
+// look asks about a name, and f.tag about its ancestors, all at once. fs.ErrNotExist: an ancestor is no directory;
+// *insideError: it is an exhibit. A name is reachable only through the markers of all its ancestors, so that a directory
+// appears and disappears in one step.
 func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 	return f.lookBy(ctx, p, ask, nil)
 }
 
 // lookBy is look with another way to ask about the ancestors.
 func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, error) {
-	type question struct{ repo, tag string }
-	questions := []question{{p.repo, p.file}, {p.repo, p.marker}}
+	type question struct{ name, repo, tag string }
+	questions := []question{{p.name, p.repo, p.file}, {p.name, p.repo, p.marker}}
 	for up := parent(p.name); up != "/"; up = parent(up) {
 		a, err := f.place(up)
 		if err != nil {
 			return state{}, err
 		}
-		questions = append(questions, question{a.repo, a.marker})
+		questions = append(questions, question{up, a.repo, a.marker})
 	}
 	answers := make([]*info, len(questions))
 	failures := make([]error, len(questions))
@@ -119,7 +128,7 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 			return state{}, failures[i]
 		}
 		if answers[i] == nil {
-			return state{}, fmt.Errorf("%s: its directory does not exist: %w", p.name, fs.ErrNotExist)
+			return state{}, f.missing(ctx, p.name, questions[i].name)
 		}
 	}
 	if err := errors.Join(failures[:2]...); err != nil {
@@ -127,7 +136,7 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 	}
 	s := state{file: answers[0], dir: answers[1]}
 	if s.file != nil && s.file.kind == kindForeign {
-		s.file, s.foreign = nil, true
+		s.exhibit, s.file, s.foreign = f.exhibitAt(p, s.file), nil, true
 	}
 	if s.dir != nil && s.dir.kind == kindForeign {
 		s.dir, s.foreign = nil, true

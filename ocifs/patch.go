@@ -19,6 +19,9 @@ type propPatch = struct {
 
 // Props gives the dead properties of what i describes.
 func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property, error) {
+	if _, ok := i.(*exhibitInfo); ok {
+		return nil, nil
+	}
 	described, ok := i.(*info)
 	if !ok {
 		return nil, fmt.Errorf("properties of %s: it is nothing of this tree: %w", name, fs.ErrInvalid)
@@ -69,6 +72,8 @@ func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	}
 	old := s.shown()
 	switch {
+	case old == nil && s.foreign:
+		return errForeign(name)
 	case old == nil:
 		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case old.kind == kindShared:

@@ -14,6 +14,9 @@ import (
 
 // Open opens the content that i describes. It sends nothing; the first read does.
 func (f *FS) Open(ctx context.Context, name string, i fs.FileInfo) (fs.File, error) {
+	if e, ok := i.(*exhibitInfo); ok {
+		return openMade(ctx, name, e)
+	}
 	described, ok := i.(*info)
 	if !ok || described.IsDir() {
 		return nil, fmt.Errorf("open %s: it is no file of this tree: %w", name, fs.ErrInvalid)

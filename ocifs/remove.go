@@ -9,7 +9,7 @@ import (
 )
 
 // RemoveAll removes a file, or a directory with its members: its marker goes first, and with it all of it is gone. The
-// members' tags follow behind the answer, clearing.go.
+// members' tags follow behind the answer, clearing.go. Of an exhibit it removes the tag.
 func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo) error) error {
 	if name == "/" {
 		return fmt.Errorf("the root stays: %w", fs.ErrPermission)
@@ -30,6 +30,13 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 	switch {
 	case err != nil:
 		return err
+	case s.shown() == nil && s.exhibit != nil:
+		if check != nil {
+			if err := check(s.exhibit.info()); err != nil {
+				return err
+			}
+		}
+		return f.removeExhibit(ctx, *s.exhibit)
 	case s.shown() == nil && s.foreign:
 		return errForeign(name)
 	case s.shown() == nil:
