@@ -37,7 +37,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 type listing struct {
 	members []*info  // shown, sorted by name
 	ours    []string // tags that ocidav wrote and may remove, shown or not
-	foreign int      // artifacts of others
+	foreign int      // artifacts of others, but for those that refer to a manifest by its digest, as signatures do
 	names   []string // all tags that there are, sorted
 	found   []*info  // what stands under each, shown or not; nil: nothing
 }
@@ -95,6 +95,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		case m == nil:
 		case m.kind == kindIndex:
 			l.ours = append(l.ours, tags[i])
+		case m.kind == kindForeign && isDigestTag(tags[i]):
 		case m.kind == kindForeign:
 			l.foreign++
 		case m.kind == kindShared:

@@ -91,7 +91,9 @@
 //
 // Others' artifacts: a tag whose single layer's title is the name that the tag spells is shown as a file, and written
 // to as one. All else is neither shown nor touched: a name whose tag is somebody's artifact cannot be taken, and a
-// directory that holds one can be removed, which leaves the artifact, but not moved. artifact.go
+// directory that holds one can be removed, which leaves the artifact, but not moved. What refers to a manifest by its
+// digest (the tag sha256-HEX, or with .sig and the like) is about a version of a file and no hindrance: a move makes new
+// manifests, and leaves it with the old one. artifact.go
 //
 // # Directories
 //
