@@ -59,6 +59,11 @@ func testReplication(t *testing.T, tool string, replicate func(x ociTools, from,
 	d := source.startShown(t, "--part-size", "1MiB")
 	d.furnish()
 	before := d.appearance("/")
+	for _, has := range []string{"urn:x", "text/x-1", "Sun, 02 Jan 2000 00:00:00 GMT", "MD5:"} { // or nothing is compared
+		if !strings.Contains(before["/docs/"], has) {
+			t.Fatalf("%q is missing in %s", has, before["/docs/"])
+		}
+	}
 	from, root := source.oci(t, d)
 
 	// The embedded registry is there when its drive is; the other's drive starts on what has come.
