@@ -186,6 +186,7 @@ func serveFlags() []cli.Flag {
 			Usage: "`BYTES` that clients are told are free"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		flagged("no-index", "push no index of large directories, by which another machine lists them quickly"),
+		flagged("no-discover", "do not look for repositories that others have filled"),
 		flagged("read-only", "refuse all that writes"),
 		text("admin-listen", "", "`ADDRESS` of health, metrics, profiles and the registry's notifications, a loopback one best; none: off"),
 		text("notify-token-file", "", "`FILE` with the secret that a notification at POST /-/notify must bring in its Authorization header"),
@@ -236,6 +237,7 @@ type config struct {
 	quota               int64 // negative: not told
 	junk                davfs.Junk
 	readOnly, noIndex   bool
+	discover            bool
 	host, root          string // of the registry; no host is the embedded one
 	plainHTTP           bool
 	data, registryShown string
@@ -262,7 +264,7 @@ type config struct {
 
 func newConfig(c *cli.Context) (config, error) {
 	cfg := config{
-		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"),
+		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"), discover: !c.Bool("no-discover"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
@@ -488,7 +490,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	tree, err = ocifs.New(ocifs.Options{
 		Registry: client, Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
 		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
-		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Local: local, LocalTag: localTag, Log: log,
+		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Discover: cfg.discover, Local: local, LocalTag: localTag, Log: log,
 	})
 	if err != nil {
 		return usageError{err}

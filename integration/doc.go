@@ -10,14 +10,15 @@
 //     three ways to remove a tag. Most tests run on each of them; see eachBackend.
 //   - Faults: uploads that break off, kill -9 of the server at random moments, a proxy before the registry that answers
 //     errors, cuts, damages, resets and stalls (faults_test.go), full disks, an emptied cache.
-//   - The format: what other OCI clients find in the registry, and what they put there.
+//   - The format: what other OCI clients find in the registry, and what they put there; oras, crane and skopeo pull files
+//     and copy drives from one registry to another.
 //   - The command line: every way to start wrongly ends in one line, and SIGTERM lets requests finish.
 //   - First figures: go test -run '^$' -bench . -benchtime 1x ./integration; the comparison with others is package bench.
 //
 // # Tools
 //
-// litmus, cadaver, rclone, docker-registry, davfs2's mount.davfs, mount, git, rsync, fuse3's fusermount3, and for gio
-// libglib2.0-bin, gvfs-backends and dbus are Debian packages; .ci/run installs them. A test whose tool is missing is
+// litmus, cadaver, rclone, docker-registry, skopeo, davfs2's mount.davfs, mount, git, rsync, fuse3's fusermount3, and for gio
+// libglib2.0-bin, gvfs-backends and dbus are Debian packages; .ci/run installs them, and builds oras and crane. A test whose tool is missing is
 // skipped, so that go test ./... passes on any machine with Go; what needs no tool always runs, and -short keeps it
 // brief. With
 //

@@ -136,11 +136,11 @@ func (b backend) oci(t testing.TB, d *drive) (c ociClient, root string) {
 }
 
 // startShown starts a drive whose registry others can reach.
-func (b backend) startShown(t testing.TB) *drive {
+func (b backend) startShown(t testing.TB, args ...string) *drive {
 	if b.embedded() {
-		return b.start(t, "--registry-listen", "127.0.0.1:0")
+		return b.start(t, append(args, "--registry-listen", "127.0.0.1:0")...)
 	}
-	return b.start(t, "--freshness", "100ms")
+	return b.start(t, append(args, "--freshness", "100ms")...)
 }
 
 // TestFormat looks at what the drive has written with the eyes of another client.

@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,11 +32,25 @@ func TestMain(m *testing.M) {
 
 // binary is the ocidav under test, built once.
 var binary = sync.OnceValues(func() (string, error) {
+	if err := lookAtSource(); err != nil {
+		return "", err
+	}
 	if raceDetector {
 		return build("ocidav", "-race")
 	}
 	return build("ocidav")
 })
+
+// lookAtSource opens the directories of the source. go test takes an earlier result for as long as what the test has opened is
+// as it was, and knows nothing of what the go build here reads.
+func lookAtSource() error {
+	return filepath.WalkDir("..", func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && e.Name() == ".git" {
+			return fs.SkipDir
+		}
+		return err
+	})
+}
 
 func build(name string, flags ...string) (string, error) {
 	file := filepath.Join(scratch, name)

@@ -129,6 +129,18 @@ func eachBackend(t *testing.T, test func(t *testing.T, b backend)) {
 	}
 }
 
+// eachRegistry runs the test on one registry of each kind, where the ways to remove a tag make no difference.
+func eachRegistry(t *testing.T, test func(t *testing.T, b backend)) {
+	t.Run(onEmbedded, func(t *testing.T) {
+		t.Parallel()
+		test(t, backend{name: onEmbedded})
+	})
+	t.Run(onDeleting, func(t *testing.T) {
+		t.Parallel()
+		test(t, backend{name: onDeleting, registry: startRegistry(t, true)})
+	})
+}
+
 // eachLayout is eachBackend, and on some of them once more with the whole tree in one repository.
 func eachLayout(t *testing.T, test func(t *testing.T, b backend)) {
 	eachBackend(t, test)

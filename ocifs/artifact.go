@@ -46,6 +46,7 @@ const (
 	kindTombstone                     // reads as absent
 	kindIndex                         // a directory index, see bundling.go; never seen as an artifact
 	kindLayout                        // the record of a layout, see settle.go; never seen as an artifact
+	kindBare                          // a directory without a marker, see bare.go; never seen as an artifact
 	kindShared                        // a file that others pushed: one layer whose title fits the tag
 )
 

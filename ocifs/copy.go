@@ -116,7 +116,14 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 	var missing error
 	var wg sync.WaitGroup
 	began, _ := requestTime(ctx)
-	wg.Go(func() { target, missing = f.lookBy(ctx, to, f.tagNow, f.since(began)) })
+	wg.Go(func() {
+		target, missing = f.lookBy(ctx, to, f.tagNow, f.since(began))
+		if missing == nil && target.bare {
+			if missing = f.furnish(ctx, to); missing == nil {
+				target, missing = f.look(ctx, to, f.tagNow)
+			}
+		}
+	})
 	source, err = f.look(ctx, from, f.tagNow)
 	wg.Wait()
 	if in, ok := inside(err); ok && !move {
@@ -128,7 +135,7 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 	case source.shown() == nil && source.foreign:
 		return source, target, errForeign(from.name)
 	case source.shown() == nil:
-		return source, target, fmt.Errorf("%s: %w", from.name, fs.ErrNotExist)
+		return source, target, f.absent(ctx, from.name)
 	case missing != nil:
 		return source, target, missing
 	case target.foreign:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ocidav/davfs"
@@ -151,6 +152,41 @@ func TestForeignInDirectories(t *testing.T) {
 		for _, tag := range foreignTags {
 			if g.Manifest("d", tag) == nil {
 				f.Errorf("Rename over it has removed somebody's %s", tag)
+			}
+		}
+	})
+}
+
+// TestSignedFiles: what refers to a manifest by its digest is not shown, and neither its file nor its directory is bound to
+// the place by it.
+func TestSignedFiles(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		ctx, tree := f.Context(), f.tree()
+		f.must(tree.Mkdir(ctx, "/d", nil))
+		f.must(tree.Mkdir(ctx, "/d/below", nil))
+		f.must(put(ctx, tree, "/d/f", "content"))
+		f.must(put(ctx, tree, "/d/below/f", "content"))
+		referrers := strings.Replace(string(digest.FromBytes(f.Manifest("d", "f"))), ":", "-", 1)
+		for _, repo := range []string{"d", "d/below"} {
+			f.PutManifest(repo, referrers, ocispec.MediaTypeImageIndex,
+				[]byte(`{"schemaVersion":2,"mediaType":"`+ocispec.MediaTypeImageIndex+`","manifests":[]}`))
+			f.pushForeign(repo, referrers+".sig", "")
+			f.pushForeign(repo, referrers+".att", referrers+".att") // even where the title fits the tag
+		}
+		want := map[string]string{"/d/": "", "/d/f": "content", "/d/below/": "", "/d/below/f": "content"}
+		if got := f.snapshot(f.tree(), "/"); !maps.Equal(got, want) {
+			f.Errorf("shown are %v, want %v", got, want)
+		}
+		before := f.state()
+		f.must(f.tree().Rename(ctx, "/d", "/e", nil))
+		want = map[string]string{"/e/": "", "/e/f": "content", "/e/below/": "", "/e/below/f": "content"}
+		if got := f.snapshot(f.tree(), "/"); !maps.Equal(got, want) {
+			f.Errorf("after the move are shown %v, want %v", got, want)
+		}
+		f.settle()
+		for name, manifest := range before {
+			if strings.Contains(name, ":sha256-") && f.state()[name] != manifest {
+				f.Errorf("the move has changed %s", name)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import "strings"
 // Changed tells that ref, a tag or a digest, has changed in repo, so that the next answer is asked for again. A registry
 // whose answers are kept without limit of time (Told) calls it for every change.
 func (f *FS) Changed(repo, ref string) {
+	f.catalog.changed(repo)
 	if strings.Contains(ref, ":") { // a digest: any tag may have pointed to it
 		f.tags.forgetAll()
 		f.lists.doubt(repo)
@@ -27,6 +28,7 @@ func (f *FS) Forget(repo, tag string) {
 	if !f.layout.holds(repo) || len(tag) > maxTagBytes {
 		return
 	}
+	f.catalog.changed(repo)
 	if tag == "" || strings.Contains(tag, ":") {
 		f.tags.doubt(repo)
 		f.lists.doubt(repo)

@@ -60,6 +60,7 @@ type Options struct {
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
 	NoIndex   bool             // push no directory index
+	Discover  bool             // show directories without a marker in which others' artifacts are; see bare.go
 	Parallel  int              // requests at once for one operation; zero: 16
 
 	// WriteTimeout is for how long a push is tried again that fails, from the content's last byte on; zero: a minute.
@@ -109,6 +110,7 @@ type FS struct {
 	parallel int
 	local    func(digest.Digest) (*os.File, error)
 	localTag func(repository, tag string) digest.Digest
+	discover bool
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
@@ -129,6 +131,8 @@ type FS struct {
 	lists        *answers[tagList]           // and about directories
 	listed       *recent[directory, listed]  // the same, for questions about single tags
 	listing      flights[directory]          // and who asks for them
+	catalog      catalog                     // repositories, and what others have in them
+	furnishing   flights[directory]          // bare directories that get a marker
 	scans        scans                       // how the tags of a flat layout are listed
 	questions    questions                   // about tags, that several want an answer to
 	artifacts    *recent[artifactKey, *info] // manifests by digest
@@ -165,6 +169,7 @@ func New(o Options) (*FS, error) {
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
 		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
 		told:         o.Freshness == Told,
+		discover:     o.Discover,
 		local:        o.Local,
 		wanted:       o.Layout,
 		prefix:       o.Prefix,

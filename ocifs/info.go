@@ -35,7 +35,7 @@ func (i *info) in(repo string) *info {
 func (i *info) Name() string       { return i.name }
 func (i *info) Size() int64        { return i.size }
 func (i *info) ModTime() time.Time { return i.modTime }
-func (i *info) IsDir() bool        { return i.kind == kindDirectory }
+func (i *info) IsDir() bool        { return i.kind == kindDirectory || i.kind == kindBare }
 func (i *info) Sys() any           { return nil }
 
 func (i *info) Mode() fs.FileMode {

@@ -30,14 +30,28 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	}
 	behind()
 	infos := make([]fs.FileInfo, 0, len(l.members)+len(l.exhibits))
-	for _, m := range l.members {
+	for _, m := range l.shown(i.kind == kindBare) {
 		infos = append(infos, m)
 	}
-	if len(l.exhibits) == 0 {
+	if len(l.exhibits) == 0 && !f.discovers() {
 		return infos, nil
 	}
+	taken := make(map[string]bool, len(infos))
+	for _, fi := range infos {
+		taken[fi.Name()] = true
+	}
 	for _, e := range l.exhibits {
-		infos = append(infos, e.info())
+		if fi := e.info(); !taken[fi.Name()] {
+			taken[fi.Name()] = true
+			infos = append(infos, fi)
+		}
+	}
+	bare, err := f.bareIn(ctx, name, taken)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bare {
+		infos = append(infos, b)
 	}
 	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return cmp.Compare(a.Name(), b.Name()) })
 	return infos, nil
@@ -47,10 +61,18 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 type listing struct {
 	members  []*info   // shown, sorted by name
 	ours     []string  // tags that ocidav wrote and may remove, shown or not
-	foreign  int       // artifacts of others
+	foreign  int       // artifacts of others, but for those that refer to a manifest by its digest, as signatures do
 	exhibits []exhibit // those of them that are shown as directories
 	names    []string  // all tags that there are, sorted
 	found    []*info   // what stands under each, shown or not; nil: nothing
+}
+
+// shown gives the members, of a bare directory those that are not ours.
+func (l listing) shown(bare bool) []*info {
+	if !bare {
+		return l.members
+	}
+	return slices.DeleteFunc(slices.Clone(l.found), func(i *info) bool { return i == nil || i.kind != kindShared })
 }
 
 // at gives what stands under a tag, shown or not; nil for nothing.
@@ -106,6 +128,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 		case m == nil:
 		case m.kind == kindIndex:
 			l.ours = append(l.ours, tags[i])
+		case m.kind == kindForeign && isDigestTag(tags[i]):
 		case m.kind == kindForeign:
 			l.foreign++
 			if name, kind := d.nameOf(tags[i]); kind == tagFile && name != "" {
@@ -125,7 +148,6 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	l.members = slices.DeleteFunc(l.members, func(m *info) bool { // a directory outranks a file of its name
 		return !m.IsDir() && directories[d.file(m.name)]
 	})
-	l.exhibits = slices.DeleteFunc(l.exhibits, func(e exhibit) bool { return directories[e.tag] })
 	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
 	return l, nil
 }

@@ -32,6 +32,7 @@ func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
 // state is what a name was found to be: at most one of both is shown, the directory.
 type state struct {
 	file, dir *info
+	bare      bool     // it lies in a bare directory
 	foreign   bool     // a tag is somebody's artifact
 	exhibit   *exhibit // and it is shown, where no directory is
 }
@@ -65,6 +66,10 @@ func (f *FS) lookup(ctx context.Context, name string) (state, *info, error) {
 	}
 	if s.exhibit != nil {
 		return s, nil, &insideError{name: name, exhibit: *s.exhibit}
+	}
+	i, err := f.bareAt(ctx, name)
+	if err != nil || i != nil {
+		return s, i, err
 	}
 	return s, nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
@@ -123,18 +128,28 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 	if err := ctx.Err(); err != nil {
 		return state{}, failure(err, "look up %s", p.name)
 	}
+	bare := false
 	for i := len(questions) - 1; i >= 2; i-- { // from the root down: the first that is missing decides
 		if failures[i] != nil {
 			return state{}, failures[i]
 		}
-		if answers[i] == nil {
-			return state{}, f.missing(ctx, p.name, questions[i].name)
+		if bare || answers[i] == nil { // below it our markers are of nothing
+			if err := f.missing(ctx, p.name, questions[i].name); err != nil {
+				return state{}, err
+			}
+			bare = true
 		}
 	}
 	if err := errors.Join(failures[:2]...); err != nil {
 		return state{}, err
 	}
-	s := state{file: answers[0], dir: answers[1]}
+	s := state{file: answers[0], dir: answers[1], bare: bare}
+	if bare { // nor are our files
+		s.dir = nil
+		if s.file != nil && s.file.kind != kindForeign && s.file.kind != kindShared {
+			s.file = nil
+		}
+	}
 	if s.file != nil && s.file.kind == kindForeign {
 		s.exhibit, s.file, s.foreign = f.exhibitAt(p, s.file), nil, true
 	}

@@ -64,7 +64,7 @@ func checkName(name string) error {
 // file gives the tag of the file name in d.
 func (d directory) file(name string) string {
 	name = norm.NFC.String(name)
-	if isTag(name) && len(d.key)+len(name) <= maxTagBytes && !isReserved(name) && !(strings.HasPrefix(name, "sha") && digestTag.MatchString(name)) {
+	if isTag(name) && len(d.key)+len(name) <= maxTagBytes && !isReserved(name) && !isDigestTag(name) {
 		return d.key + name
 	}
 	return d.escapeOr(escapedFile, hashedFile, name)
@@ -92,6 +92,9 @@ func isReserved(s string) bool {
 	}
 	return ok && strings.HasPrefix(rest, ".")
 }
+
+// isDigestTag says whether s is the tag of something that refers to a manifest by its digest: a signature, an attestation.
+func isDigestTag(s string) bool { return strings.HasPrefix(s, "sha") && digestTag.MatchString(s) }
 
 // marker gives the tag that marks the directory name in its parent d.
 func (d directory) marker(name string) string {

@@ -90,8 +90,18 @@
 // of each).
 //
 // Others' artifacts: a tag whose single layer's title is the name that the tag spells is shown as a file, and written
-// to as one. All else is neither shown nor touched: a name whose tag is somebody's artifact cannot be taken, and a
-// directory that holds one can be removed, which leaves the artifact, but not moved. artifact.go
+// to as one. All else is an exhibit, a directory that can be read and as a whole removed, which takes the tag away and
+// nothing else; what is in it, package foreign says. A name whose tag is somebody's artifact cannot be taken, and a
+// directory that holds one can be removed, which leaves the artifact, but not moved. Files of an exhibit that are one blob are
+// read and copied as all others. exhibit.go, exhibitinfo.go. What refers to a manifest by its
+// digest (the tag sha256-HEX, or with .sig and the like) is about a version of a file and no hindrance: a move makes new
+// manifests, and leaves it with the old one. artifact.go
+//
+// With Options.Discover a repository without a marker is a directory too, a bare one, while somebody's artifact stands in it
+// or in one below: found in the registry's list of repositories, which is asked for at most every half minute and within the
+// root's range, or where there is none by its name alone. Of what is ours nothing is shown there: it is what a removed
+// directory has left. Whoever writes there has the markers put first, as Mkdir would. A bare directory itself is not removed,
+// copied or moved. catalog.go, bare.go
 //
 // # Directories
 //

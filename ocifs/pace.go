@@ -29,6 +29,7 @@ func (p Pace) Dial(host string, plainHTTP bool, transport http.RoundTripper, cre
 		return nil, fmt.Errorf("registry %s: %w", host, err)
 	}
 	reg.PlainHTTP = plainHTTP
+	reg.RepositoryListPageSize = catalogPage
 	if p.Patience <= 0 {
 		p.Patience = defaultWriting
 	}

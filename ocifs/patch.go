@@ -75,7 +75,7 @@ func (f *FS) PatchProps(ctx context.Context, name string, o propPatch) error {
 	case old == nil && s.foreign:
 		return errForeign(name)
 	case old == nil:
-		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		return f.absent(ctx, name)
 	case old.kind == kindShared:
 		return errForeign(name)
 	}

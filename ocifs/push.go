@@ -122,6 +122,7 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil {
 		return nil, err
 	}
+	f.catalog.writes(repo)
 	if err := f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data)); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 	case s.shown() == nil && s.foreign:
 		return errForeign(name)
 	case s.shown() == nil:
-		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		return f.absent(ctx, name)
 	}
 	if err := s.agree(check); err != nil {
 		return err
@@ -69,7 +69,11 @@ func (f *FS) lost(ctx context.Context, p place, failure error) (state, error) {
 
 // remove takes away what s says is at p. The caller holds the lock of p.
 func (f *FS) remove(ctx context.Context, p place, s state) error {
-	if s.file != nil { // under a directory, first: it must not come to light when the marker goes
+	if s.file != nil && s.file.kind == kindShared {
+		if err := f.removeExhibit(ctx, exhibit{repo: p.repo, tag: p.file}); err != nil {
+			return err
+		}
+	} else if s.file != nil { // under a directory, first: it must not come to light when the marker goes
 		if err := f.removeTagBehind(ctx, p.repo, p.file); err != nil {
 			return err
 		}

@@ -1,0 +1,162 @@
+package ocifs
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A bare directory has no marker: it is there because others have pushed artifacts into its repository, or into one below
+// it. Of what ocidav itself has there nothing is shown, for it is what a removed directory has left. Whoever writes into it
+// has its marker put first.
+
+// discovers says whether there are bare directories: not in a flat layout.
+func (f *FS) discovers() bool {
+	_, paths := f.layout.(pathLayout)
+	return f.discover && paths
+}
+
+// bareAt gives the bare directory of a name that has no marker; nil: there is none.
+func (f *FS) bareAt(ctx context.Context, name string) (*info, error) {
+	if !f.discovers() || name == "/" {
+		return nil, nil
+	}
+	d, err := f.layout.directory(name)
+	if err != nil {
+		return nil, nil // too long to be a repository
+	}
+	if rest := strings.TrimPrefix(strings.TrimPrefix(d.repo, f.prefix), "/"); rest != name[1:] {
+		return nil, nil // others have no names that need to be spelt another way
+	}
+	repos, listed, err := f.catalogued(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if listed {
+		repos = within(repos, d.repo)
+	} else {
+		repos = []string{d.repo}
+	}
+	is, err := f.anyAlive(ctx, repos)
+	if err != nil || !is {
+		return nil, err
+	}
+	return bareInfo(name), nil
+}
+
+func bareInfo(name string) *info {
+	return &info{artifact: artifact{kind: kindBare, name: name[strings.LastIndexByte(name, '/')+1:], modTime: time.Unix(0, 0)}}
+}
+
+// bareIn gives the bare directories in dir, but for those whose names are taken.
+func (f *FS) bareIn(ctx context.Context, dir string, taken map[string]bool) ([]*info, error) {
+	if !f.discovers() {
+		return nil, nil
+	}
+	repos, listed, err := f.catalogued(ctx)
+	if err != nil || !listed {
+		return nil, err
+	}
+	above := f.prefix
+	if dir != "/" {
+		d, err := f.layout.directory(dir)
+		if err != nil {
+			return nil, err
+		}
+		above = d.repo
+	}
+	if above != "" {
+		repos = within(repos, above)
+	}
+	var names []string
+	for _, repo := range repos {
+		base, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(repo, above), "/"), "/")
+		if base != "" && component(base) == base && !taken[base] && (len(names) == 0 || names[len(names)-1] != base) {
+			names = append(names, base)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	found := make([]*info, len(names))
+	// One after the other, for each has its repositories asked in parallel.
+	for i, base := range names {
+		if found[i], err = f.bareAt(ctx, join(dir, base)); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(found, func(i *info) bool { return i == nil }), nil
+}
+
+// absent is the answer to whoever would change what has no marker and is no file: a bare directory itself is not changed.
+func (f *FS) absent(ctx context.Context, name string) error {
+	b, err := f.bareAt(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case b != nil:
+		return fmt.Errorf("%s is there because of artifacts that were not written by ocidav, and goes when they are gone: %w", name, fs.ErrPermission)
+	}
+	return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+}
+
+// lookToWrite is look for who will write there: a bare directory gets its marker.
+func (f *FS) lookToWrite(ctx context.Context, p place, ask asker) (state, error) {
+	s, err := f.look(ctx, p, ask)
+	if err != nil || !s.bare || s.foreign {
+		return s, err
+	}
+	if err := f.furnish(ctx, p); err != nil {
+		return state{}, err
+	}
+	return f.look(ctx, p, ask)
+}
+
+// furnish puts the markers of the bare directories above p, the uppermost first, so that something can be written there. What
+// removed directories have left in them goes before, as in Mkdir.
+func (f *FS) furnish(ctx context.Context, p place) error {
+	var above []place
+	for up := parent(p.name); up != "/"; up = parent(up) {
+		a, err := f.place(up)
+		if err != nil {
+			return err
+		}
+		above = append(above, a)
+	}
+	slices.Reverse(above)
+	for _, a := range above {
+		d, err := f.layout.directory(a.name)
+		if err != nil {
+			return err
+		}
+		leave, err := f.furnishing.join(ctx, d)
+		if err != nil {
+			return failure(err, "wait for the marker of %s", a.name)
+		}
+		err = f.furnishOne(ctx, a, d)
+		leave()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
+	if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
+		return err
+	}
+	if err := f.clearings.join(ctx, d); err != nil {
+		return err
+	}
+	began := time.Now()
+	err := f.clearFor(ctx, p, nil, began)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
+	return err
+}

@@ -1,0 +1,183 @@
+package ocifs
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The list of repositories is no part of the specification, and long where it is there. It is asked for when somebody looks
+// where no marker says what there is, from the root's repository on and no further than its range, and kept for a while.
+const (
+	catalogTime  = 30 * time.Second // or 60 times as long as it took to ask for it
+	catalogPage  = 1000
+	catalogNames = 200_000 // that are kept; more of them are not looked at
+)
+
+// catalog is what is known of the repositories of the tree.
+type catalog struct {
+	flight flights[struct{}]
+
+	mu    sync.Mutex
+	repos []string // sorted
+	until time.Time
+	asked bool // and answered once
+	none  bool // the registry has no such list
+	ours  map[string]bool
+	alive map[string]alive
+}
+
+// alive is whether a repository has something of others in it.
+type alive struct {
+	is    bool
+	until time.Time
+}
+
+// catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them.
+func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error) {
+	c := &f.catalog
+	leave, err := c.flight.join(ctx, struct{}{})
+	if err != nil {
+		return nil, false, failure(err, "list repositories")
+	}
+	defer leave()
+	c.mu.Lock()
+	repos, ok, fresh, asked := c.repos, !c.none, time.Now().Before(c.until), c.asked
+	c.mu.Unlock()
+	if fresh {
+		return repos, ok, nil
+	}
+	began := time.Now()
+	repos, err = f.askCatalog(ctx)
+	ok = err == nil
+	if err != nil && (asked || !hasNoCatalog(err)) {
+		return nil, false, failure(err, "list repositories")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.repos, c.none, c.asked = repos, !ok, c.asked || ok
+	c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
+	return repos, ok, nil
+}
+
+// hasNoCatalog says whether a registry's first answer to the question means that it lists no repositories, or not to us.
+func hasNoCatalog(err error) bool {
+	switch status(err) {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotImplemented, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
+// askCatalog asks for the repositories of the tree. A list that is in order is left where their range ends.
+func (f *FS) askCatalog(ctx context.Context) ([]string, error) {
+	var repos []string
+	last, ordered := "", true
+	err := f.registry.Repositories(ctx, f.prefix, func(page []string) error {
+		for _, repo := range page {
+			ordered = ordered && repo > last
+			last = repo
+			if f.layout.holds(repo) {
+				repos = append(repos, repo)
+			}
+			if len(repos) >= catalogNames || ordered && f.prefix != "" && repo > f.prefix+"/\xff" {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	slices.Sort(repos)
+	return slices.Compact(repos), nil
+}
+
+// within gives those of the repositories that are repo or below it.
+func within(repos []string, repo string) []string {
+	var found []string
+	if _, ok := slices.BinarySearch(repos, repo); ok {
+		found = append(found, repo)
+	}
+	from, _ := slices.BinarySearch(repos, repo+"/")
+	to, _ := slices.BinarySearch(repos, repo+"0") // the byte after the slash
+	return append(found, repos[from:max(from, to)]...)
+}
+
+// writes notes that a repository is ours to write to: that it appears is no news.
+func (c *catalog) writes(repo string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ours == nil || len(c.ours) >= keptRepositories {
+		c.ours = map[string]bool{}
+	}
+	c.ours[repo] = true
+}
+
+// changed notes that somebody has changed something in a repository.
+func (c *catalog) changed(repo string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.alive, repo)
+	if _, known := slices.BinarySearch(c.repos, repo); !known && !c.ours[repo] {
+		c.until = time.Time{}
+	}
+}
+
+// isAlive says whether somebody's artifact stands under a tag of the repository that is a file's name. What ocidav has
+// left there is none: members of directories that are gone, and tombstones.
+func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
+	c := &f.catalog
+	c.mu.Lock()
+	a, known := c.alive[repo]
+	c.mu.Unlock()
+	if known && time.Now().Before(a.until) {
+		return a.is, nil
+	}
+	d := directory{repo: repo}
+	tags, err := f.listTags(ctx, d)
+	if err != nil {
+		return false, err
+	}
+	a = alive{until: time.Now().Add(catalogTime)}
+	for _, tag := range tags {
+		if name, kind := d.nameOf(tag); kind != tagFile || name == "" {
+			continue
+		}
+		i, err := f.member(ctx, repo, tag)
+		if err != nil {
+			return false, err
+		}
+		if a.is = i != nil && (i.kind == kindForeign || i.kind == kindShared); a.is {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.alive == nil || len(c.alive) >= keptRepositories {
+		c.alive = map[string]alive{}
+	}
+	c.alive[repo] = a
+	return a.is, nil
+}
+
+// anyAlive says whether one of the repositories is alive.
+func (f *FS) anyAlive(ctx context.Context, repos []string) (bool, error) {
+	err := each(ctx, f, repos, func(ctx context.Context, _ int, repo string) error {
+		is, err := f.isAlive(ctx, repo)
+		if err == nil && is {
+			err = errFound
+		}
+		return err
+	})
+	if errors.Is(err, errFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+var errFound = errors.New("found")
