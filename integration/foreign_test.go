@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const (
@@ -167,69 +166,144 @@ func unzipped(t testing.TB, content []byte) []byte {
 	return b
 }
 
-// TestForeignArtifacts has the artifacts of other tools beside the drive's own: in its directory are shown those that are a
-// file, the others are neither shown nor touched, and nothing of the drive is disturbed.
+// shelf is what the drive shows of fillRegistry, without what is in config.json and the like.
+var shelf = []string{
+	"0.1.0/", "0.1.0/chart-0.1.0.tgz",
+	"folder/", "folder/folder.tar.gz",
+	"image/", "image/config.json", "image/image.tar", "image/layer-1.tar.gz", "image/manifest.json",
+	"many/", "many/one.txt", "many/sub/", "many/sub/three.txt", "many/two.txt",
+	"multi/", "multi/image.tar",
+	"multi/linux-amd64/", "multi/linux-amd64/config.json", "multi/linux-amd64/image.tar", "multi/linux-amd64/layer-1.tar.gz", "multi/linux-amd64/manifest.json",
+	"multi/linux-arm64/", "multi/linux-arm64/config.json", "multi/linux-arm64/image.tar", "multi/linux-arm64/layer-1.tar.gz", "multi/linux-arm64/manifest.json",
+	"multi/manifest.json",
+	"notes/", "notes/notes.txt",
+	"one.txt",
+}
+
+// TestForeignArtifacts has the artifacts of other tools beside the drive's own, and in a repository of their own: what they
+// are made of is shown, byte for byte as their own tools give it, none of it is disturbed, and nothing of the drive.
 func TestForeignArtifacts(t *testing.T) {
 	eachRegistry(t, func(t *testing.T, b backend) {
 		x := newOCITools(t, "oras", "skopeo", "crane")
 		d := b.startShown(t)
 		host, repository := b.host(t, d)
 		d.furnish()
-		before := d.appearance("/")
-		digests := fillRegistry(x, host, repository("elsewhere")) // a repository without a marker is no directory
-		d.wantAbsent("/elsewhere")
-		wantSame(t, d.appearance("/"), before)
-
+		fillRegistry(x, host, repository("elsewhere"))
 		d.mkcol("/beside")
 		d.put("/beside/ours", []byte("ours"))
-		for tag, digest := range fillRegistry(x, host, repository("beside")) {
-			if tag == "image" || tag == "multi" || tag == "0.1.0" { // the others have the time of their making
-				if digest != digests[tag] {
-					t.Errorf("%s has been pushed as %s and %s", tag, digests[tag], digest)
-				}
+		digests := fillRegistry(x, host, repository("beside"))
+		ref := func(tag string) string { return host + "/" + repository("beside") + ":" + tag }
+		d.stop() // the list of repositories is not asked for all the time
+		d.start()
+		host, _ = b.host(t, d)
+
+		for dir, more := range map[string][]string{"/elsewhere": nil, "/beside": {"ours"}} {
+			want := slices.Sorted(slices.Values(append(more, shelf...)))
+			if got := d.outline(dir); !slices.Equal(got, want) {
+				t.Errorf("%s holds\n%s\nwant\n%s", dir, strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
-			digests[tag] = digest
 		}
+		if !slices.Contains(d.names("/"), "elsewhere") {
+			t.Errorf("in the root are %q", d.names("/"))
+		}
+		x.sameAsPulled(d, "/beside", ref)
+		x.loads(d, "/beside", host+"/"+repository("loaded"), digests)
+
 		unharmed := func(tags ...string) {
 			t.Helper()
 			for _, tag := range tags {
-				if got := strings.TrimSpace(x.oras("resolve", host+"/"+repository("beside")+":"+tag)); got != digests[tag] {
+				if got := strings.TrimSpace(x.oras("resolve", ref(tag))); got != digests[tag] {
 					t.Errorf("%s is now %s, was %s", tag, got, digests[tag])
 				}
 			}
 		}
-		// folder is a packed directory, and shown as the file that its layer is.
-		shown := []string{"folder", "one.txt", "ours"}
-		eventually(t, 10*time.Second, "the files are not listed", func() bool { return slices.Equal(d.names("/beside/"), shown) })
-		d.want("/beside/one.txt", []byte("one\n"))
-		hidden := []string{"0.1.0", "notes", "many", "image", "multi"}
-		for _, tag := range hidden {
-			name := "/beside/" + tag
-			d.wantAbsent(name)
-			for method, header := range map[string]string{"PUT": "", "MKCOL": "", "COPY": "/beside/ours", "MOVE": "/beside/ours"} {
-				from := name
-				if header != "" {
-					from, header = header, d.href(name)
+		tags := []string{"0.1.0", "notes", "many", "image", "multi", "folder", "one.txt"}
+		for _, name := range []string{"0.1.0", "image", "multi/linux-amd64", "many/two.txt", "image/manifest.json", "image/image.tar", "folder/new"} {
+			for _, from := range []string{"", "/beside/ours"} {
+				method := map[bool]string{true: "PUT", false: "COPY"}[from == ""]
+				if from == "" {
+					d.do(method, "/beside/"+name, []byte("x"), []int{http.StatusForbidden, http.StatusMethodNotAllowed})
+				} else {
+					d.do(method, from, nil, []int{http.StatusForbidden}, "Destination", d.href("/beside/"+name))
 				}
-				d.do(method, from, nil, []int{http.StatusForbidden}, "Destination", header)
+			}
+			if strings.Contains(name, "/") {
+				d.do("DELETE", "/beside/"+name, nil, []int{http.StatusForbidden, http.StatusNotFound})
 			}
 		}
-		unharmed(append(hidden, "folder", "one.txt")...)
-
-		d.do("COPY", "/beside", nil, made, "Destination", d.href("/copy"))
-		if got := d.names("/copy/"); !slices.Equal(got, shown) {
-			t.Errorf("the copy holds %q", got)
-		}
 		d.do("MOVE", "/beside", nil, []int{http.StatusForbidden}, "Destination", d.href("/moved"))
-		d.wantAbsent("/moved")
+		d.do("DELETE", "/elsewhere", nil, []int{http.StatusForbidden})
+		unharmed(tags...)
+
+		// Files of theirs are copied, their tags deleted one by one, and files of ours are beside them.
+		d.do("COPY", "/beside/many/sub/three.txt", nil, made, "Destination", d.href("/three.txt"))
+		d.want("/three.txt", []byte("three\n"))
+		d.put("/elsewhere/ours", []byte("beside theirs"))
+		x.oras("tag", ref("image"), "again")
+		digests["again"] = digests["image"]
+		d.do("DELETE", "/beside/image", nil, made)
+		d.wantAbsent("/beside/image")
+		if out, _, err := x.try("oras", "resolve", "--plain-http", ref("image")); err == nil && strings.TrimSpace(out) == digests["image"] {
+			t.Errorf("the tag image is still %s", out)
+		}
+		unharmed("again", "0.1.0", "notes", "many", "multi", "folder", "one.txt")
 		d.put("/beside/one.txt", []byte("ours now"))
 		d.want("/beside/one.txt", []byte("ours now"))
-		d.do(http.MethodDelete, "/beside", nil, made)
-		d.do(http.MethodDelete, "/copy", nil, made)
-		unharmed(append(hidden, "folder")...)
-		wantSame(t, d.appearance("/"), before)
+		d.do("DELETE", "/beside", nil, made)
+		unharmed("again", "0.1.0", "notes", "many", "multi", "folder")
 		d.stop()
 		d.start()
-		wantSame(t, d.appearance("/"), before)
+		d.want("/elsewhere/ours", []byte("beside theirs"))
+		if got := d.outline("/beside"); slices.Contains(got, "ours") || !slices.Contains(got, "multi/linux-arm64/image.tar") {
+			t.Errorf("of the removed directory are left %q", got)
+		}
 	})
+}
+
+// outline gives the names of all that is below a directory, those of directories with a slash.
+func (d *drive) outline(dir string) (names []string) {
+	d.t.Helper()
+	for name, is := range d.tree(dir) {
+		name = strings.TrimPrefix(strings.TrimPrefix(name, dir), "/")
+		if name != "" && is == "directory" {
+			name = strings.TrimSuffix(name, "/") + "/"
+		}
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// sameAsPulled compares what the drive shows with what the tools pull.
+func (x ociTools) sameAsPulled(d *drive, dir string, ref func(tag string) string) {
+	x.t.Helper()
+	for _, tag := range []string{"notes", "many"} {
+		for name, content := range x.pull(ref(tag)) {
+			d.want(dir+"/"+tag+"/"+name, content)
+		}
+	}
+	for tag, name := range map[string]string{"0.1.0": "chart-0.1.0.tgz", "folder": "folder.tar.gz", "image": "layer-1.tar.gz"} {
+		var m manifest
+		if err := json.Unmarshal([]byte(x.oras("manifest fetch", ref(tag))), &m); err != nil {
+			x.t.Fatal(err)
+		}
+		repository, _, _ := strings.Cut(ref(tag), ":"+tag)
+		d.want(dir+"/"+tag+"/"+name, []byte(x.oras("blob fetch", "--output", "-", repository+"@"+m.Layers[0].Digest)))
+	}
+	d.want(dir+"/image/manifest.json", []byte(x.oras("manifest fetch", ref("image"))))
+	d.want(dir+"/image/config.json", []byte(x.oras("manifest fetch-config", ref("image"))))
+}
+
+// loads has skopeo take each image.tar, which must be the image with all its digests.
+func (x ociTools) loads(d *drive, dir, repository string, digests map[string]string) {
+	x.t.Helper()
+	for _, tag := range []string{"image", "multi"} {
+		x.write(tag+".tar", d.do("GET", dir+"/"+tag+"/image.tar", nil, okay).body)
+		x.skopeoCopy("oci-archive:"+tag+".tar", "docker://"+repository+":"+tag)
+		if got := strings.TrimSpace(x.oras("resolve", repository+":"+tag)); got != digests[tag] {
+			x.t.Errorf("%s/image.tar is loaded as %s, want %s", tag, got, digests[tag])
+		}
+	}
 }

@@ -34,6 +34,8 @@ const (
 	keyDigest      = "vnd.ocidav.digest"       // of the whole content, where it has parts
 	keyChecksums   = "vnd.ocidav.checksums"    // digests that a client wants to see again, ALGORITHM:HEX and spaces
 	keyType        = "vnd.ocidav.type"         // artifact type in the compatible form
+
+	keyUnpack = "io.deis.oras.content.unpack" // of oras: the layer is a directory that was packed
 )
 
 // artifactKind is what a manifest under a tag stands for.
@@ -190,7 +192,7 @@ func parse(d directory, tag string, data []byte) artifact {
 		a.kind = kindDirectory
 	case at == typeFile && kind == tagFile:
 		a.kind = kindFile
-	case kind == tagFile && len(m.Layers) == 1 && checkName(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == nil &&
+	case kind == tagFile && len(m.Layers) == 1 && m.Layers[0].Annotations[keyUnpack] != "true" && checkName(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == nil &&
 		d.file(m.Layers[0].Annotations[ocispec.AnnotationTitle]) == tag: // of a hash anything can be the preimage, "../x" too
 		a.kind = kindShared
 		a.name = m.Layers[0].Annotations[ocispec.AnnotationTitle]

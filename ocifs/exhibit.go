@@ -10,6 +10,7 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
 
 	"ocidav/ocifs/foreign"
 )
@@ -182,7 +183,7 @@ func (s exhibitSource) Referrers(ctx context.Context, desc ocispec.Descriptor) (
 		all = append(all, page...)
 		return nil
 	})
-	if err != nil && !refusesMethod(err) {
+	if err != nil && !refusesMethod(err) && !errors.Is(err, errdef.ErrUnsupported) {
 		return nil, failure(err, "list referrers of %s", desc.Digest)
 	}
 	tags, err := s.fs.listTags(ctx, s.fs.layout.of(s.repo, s.tag))

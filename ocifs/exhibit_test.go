@@ -182,10 +182,15 @@ func TestExhibitFails(t *testing.T) {
 
 // TestExhibitReferrers: what refers to an artifact is shown with it, told by the registry, or by tags of the digest.
 func TestExhibitReferrers(t *testing.T) {
-	for name, d := range map[string]registrytest.Defects{"told": {}} {
+	for name, fault := range map[string]registrytest.Fault{
+		"told": nil, "not told": registrytest.Page(http.StatusNotFound), "not allowed": registrytest.Status(http.StatusMethodNotAllowed),
+	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, d, func(f *fake) {
+			inBubble(t, registrytest.Defects{}, func(f *fake) {
 				f.gallery()
+				if fault != nil {
+					f.Fail(registrytest.Match{Path: "/referrers/"}, fault, 0)
+				}
 				ctx := f.Context()
 				subject := f.Manifest("d", "image")
 				hex := digestOf(string(subject)).Encoded()
