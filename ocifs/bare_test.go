@@ -194,6 +194,51 @@ func TestCatalogFails(t *testing.T) {
 	})
 }
 
+// TestDeadRepositories: what is left of our own removed directories is asked about less and less often, and what others push
+// there is seen within ten minutes, or when it is told.
+func TestDeadRepositories(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		const n = 20
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		for i := range n {
+			name := fmt.Sprint("/d", i)
+			f.must(tree.Mkdir(ctx, name, nil))
+			f.must(put(ctx, tree, name+"/f", "x"))
+			f.must(tree.RemoveAll(ctx, name, nil))
+		}
+		f.settle()
+		tree = f.tree()
+		f.names(tree, "/")
+		time.Sleep(time.Hour)
+		f.names(tree, "/")
+		asked := 0
+		for range 120 { // an hour
+			time.Sleep(catalogTime)
+			f.ResetCounts()
+			if got := f.names(tree, "/"); len(got) > 0 {
+				f.Errorf("shown are %q", got)
+			}
+			asked += f.Count("GET tags") - 1 // the root's own
+		}
+		if most := n * (6 + 6); asked > most {
+			f.Errorf("%d questions about %d repositories in an hour, want %d at most", asked, n, most)
+		}
+		f.pushForeign("d1", "v1", "a", "b")
+		time.Sleep(11 * time.Minute)
+		if got := f.names(tree, "/"); !slices.Equal(got, []string{"d1"}) {
+			f.Errorf("shown are %q", got)
+		}
+		f.pushForeign("d2", "v1", "a", "b")
+		tree.Forget("d2", "v1")
+		if got := f.names(tree, "/"); !slices.Equal(got, []string{"d1", "d2"}) {
+			f.Errorf("when it is told: shown are %q", got)
+		}
+	})
+}
+
+const catalogTime = 30 * time.Second
+
 // TestCatalogBudget: the list of repositories is asked for once in a while, and not for what has markers and files.
 func TestCatalogBudget(t *testing.T) {
 	inBubble(t, registrytest.Defects{PageSize: 2}, func(f *fake) {

@@ -15,6 +15,8 @@ const (
 	catalogTime  = 30 * time.Second // or 60 times as long as it took to ask for it
 	catalogPage  = 1000
 	catalogNames = 200_000 // that are kept; more of them are not looked at
+	deadTime     = 10 * time.Minute
+	keptAlive    = 20_000
 )
 
 // catalog is what is known of the repositories of the tree.
@@ -30,10 +32,12 @@ type catalog struct {
 	alive map[string]alive
 }
 
-// alive is whether a repository has something of others in it.
+// alive is whether a repository has something of others in it. Where again and again nothing is found, as in those that are left
+// of our own removed directories, it is looked for less often, up to every deadTime.
 type alive struct {
-	is    bool
-	until time.Time
+	is     bool
+	until  time.Time
+	lasted time.Duration
 }
 
 // catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them.
@@ -143,7 +147,7 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	a = alive{until: time.Now().Add(catalogTime)}
+	a = alive{lasted: max(catalogTime, min(2*a.lasted, deadTime))}
 	for _, tag := range tags {
 		if name, kind := d.nameOf(tag); kind != tagFile || name == "" {
 			continue
@@ -156,9 +160,13 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 			break
 		}
 	}
+	if a.is {
+		a.lasted = catalogTime
+	}
+	a.until = time.Now().Add(a.lasted)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.alive == nil || len(c.alive) >= keptRepositories {
+	if c.alive == nil || len(c.alive) >= keptAlive {
 		c.alive = map[string]alive{}
 	}
 	c.alive[repo] = a
