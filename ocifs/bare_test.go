@@ -111,12 +111,18 @@ func TestBareDirectoryIsWrittenTo(t *testing.T) {
 			f.must(writer.Mkdir(ctx, "/charts", nil))
 			f.must(put(ctx, writer, "/charts/orphan", "left behind"))
 			f.must(writer.Mkdir(ctx, "/charts/1.0", nil))
+			f.must(put(ctx, writer, "/charts/1.0/inner", "left behind too"))
 			f.must(put(ctx, writer, "/mine", "mine"))
 			f.Phantom("x.root", "_d.charts") // a crash after the marker was removed
 			f.shelves("")
 			f.discovering("")
 			if got := f.names(f.tree(), "/charts"); !slices.Equal(got, []string{"app", "readme.md"}) {
 				f.Errorf("%s: before are %q", what, got)
+			}
+			for _, name := range []string{"/charts/orphan", "/charts/1.0", "/charts/1.0/inner"} {
+				if _, err := f.tree().Stat(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+					f.Errorf("%s: before, %s: %v", what, name, err)
+				}
 			}
 			tree := f.tree()
 			if err := do(f, tree); err != nil {
@@ -167,6 +173,18 @@ func TestBareDirectoriesOfManyWriters(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := f.names(f.tree(), "/images/deep/tool"); len(got) != n+1 {
 			f.Errorf("%d of %d are there: %q", len(got), n+1, got)
+		}
+
+		tree := f.tree()
+		f.ResetCounts()
+		for i := range n {
+			go func() { done <- put(ctx, tree, fmt.Sprintf("/charts/app/file-%02d", i), "x") }()
+		}
+		for range n {
+			f.must(<-done)
+		}
+		if got := f.Count("PUT manifest"); got != n+2 {
+			f.Errorf("%d manifests are pushed, want %d files and 2 markers", got, n)
 		}
 	})
 }

@@ -29,6 +29,7 @@ func TestExhibitRemoved(t *testing.T) {
 			inBubble(t, d, func(f *fake) {
 				f.gallery()
 				f.PutManifest("d", "latest", "", f.Manifest("d", "image"))
+				f.PutManifest("d", "v9", "", f.Manifest("d", "report.pdf"))
 				ctx, tree, before := f.Context(), f.tree(), f.state()
 				if err := tree.RemoveAll(ctx, "/d/image", func(fi fs.FileInfo) error {
 					if fi == nil || !fi.IsDir() {
@@ -39,6 +40,7 @@ func TestExhibitRemoved(t *testing.T) {
 					f.Errorf("a check that does not agree: %v", err)
 				}
 				f.must(tree.RemoveAll(ctx, "/d/image", nil))
+				f.must(tree.RemoveAll(ctx, "/d/report.pdf", nil)) // shown as a file, and theirs too
 				f.settle()
 				for what, tree := range map[string]*ocifs.FS{"here": tree, "elsewhere": f.tree()} {
 					if _, err := tree.Stat(ctx, "/d/image"); !errors.Is(err, fs.ErrNotExist) {
@@ -49,8 +51,10 @@ func TestExhibitRemoved(t *testing.T) {
 					}
 				}
 				after := f.state()
-				delete(before, "d:image")
-				delete(after, "d:image")
+				for _, tag := range []string{"d:image", "d:report.pdf"} {
+					delete(before, tag)
+					delete(after, tag)
+				}
 				if !maps.Equal(before, after) {
 					f.Errorf("something else has changed: %q, before %q", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
 				}
@@ -85,6 +89,9 @@ func TestExhibitIsAsDescribed(t *testing.T) {
 	inBubble(t, registrytest.Defects{}, func(f *fake) {
 		f.gallery()
 		ctx, tree := f.Context(), f.tree()
+		config := `{"created":"2020-02-02T02:02:02Z","architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
+		f.PutManifest("d", "dated", "", fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
+			ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, f.PutBlob("d", []byte(config)), len(config)))
 		var walk func(dir string)
 		walk = func(dir string) {
 			list, err := tree.ReadDir(ctx, dir)

@@ -219,7 +219,7 @@ func (g *Registry) catalog(w http.ResponseWriter, q request) {
 		return
 	}
 	names, _ := Defects{}.behindLast(w, g.Repositories(), q.URL.Query().Get("last"))
-	if names, ok := page(w, q, names, 0); ok {
+	if names, ok := page(w, q, names, g.defects.PageSize); ok {
 		answerJSON(w, map[string]any{"repositories": append([]string{}, names...)})
 	}
 }
