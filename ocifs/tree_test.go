@@ -50,7 +50,7 @@ func newEmbedded(t *testing.T, change func(*ocifs.Options)) *ocifs.FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := ocifs.Options{Registry: client, Blobs: noBlobs{}, Freshness: time.Hour, SpoolDir: t.TempDir(), Local: reg.OpenBlob, LocalTag: reg.Tagged}
+	o := ocifs.Options{Registry: client, Blobs: noBlobs{}, Freshness: time.Hour, Discover: true, SpoolDir: t.TempDir(), Local: reg.OpenBlob, LocalTag: reg.Tagged}
 	if change != nil {
 		change(&o)
 	}
