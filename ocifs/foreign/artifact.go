@@ -82,7 +82,7 @@ func (a *artifact) item() item {
 
 func (a *artifact) manifestItem() item {
 	i := a.item()
-	i.Name, i.Size, i.MediaType, i.Digest, i.manifest = nameManifest, a.desc.Size, a.mediaType(), a.desc.Digest, a.desc
+	i.Name, i.Size, i.MediaType, i.Digest, i.manifest = nameManifest, a.desc.Size, a.mediaType(), a.desc.Digest, &a.desc
 	return i
 }
 

@@ -109,8 +109,8 @@ type Entry struct {
 	// Blob is the blob that the file is, byte for byte, and can be mounted as; zero for what is made or a manifest.
 	Blob ocispec.Descriptor
 
-	manifest ocispec.Descriptor // or the manifest that it is
-	archive  *archive           // or what it is made of
+	manifest *ocispec.Descriptor // or the manifest that it is
+	archive  *archive            // or what it is made of
 }
 
 // A View is one artifact as a directory. It may be used on many goroutines, and holds in memory what its manifest says:
@@ -171,8 +171,8 @@ func (v *View) Open(ctx context.Context, e Entry) (Content, error) {
 	switch {
 	case e.archive != nil:
 		return &tarball{ctx: ctx, src: a.src, archive: e.archive}, nil
-	case e.manifest.Digest != "":
-		c, err := openManifest(ctx, a.src, e.manifest)
+	case e.manifest != nil:
+		c, err := openManifest(ctx, a.src, *e.manifest)
 		if err != nil {
 			return nil, failed(err, "open %s of %s", e.Name, a.tag)
 		}
