@@ -127,7 +127,8 @@ func New(src Source, tag string, desc ocispec.Descriptor, manifest []byte) *View
 }
 
 // Entry describes the directory itself, asking for nothing: its time is what the manifest says, or the beginning of 1970.
-// Stat of "" may know better, since it looks into the config of an image; show one of them everywhere.
+// Stat of "" may know better, since it looks into the config of an image, which may fail: a listing that shows many
+// artifacts goes by this one, so that a damaged artifact does not keep it from being whole.
 func (v *View) Entry() Entry { return v.item().Entry }
 
 // Stat describes what is at a path in the directory: relative, with slashes, "" for the directory itself. The error

@@ -1,6 +1,7 @@
 package foreign_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,8 +37,8 @@ func (s sameSource) Blob(_ context.Context, d ocispec.Descriptor) (foreign.Conte
 	if d.Digest.Validate() != nil || d.Size < 0 {
 		panic(fmt.Sprintf("asked for the blob %+v", d))
 	}
-	if d.Digest == digest.FromBytes(s.blob) {
-		return zeroBlob{io.NewSectionReader(strings.NewReader(string(s.blob)), 0, int64(len(s.blob)))}, nil
+	if d.Digest == digest.FromBytes(s.blob) && d.Size == int64(len(s.blob)) { // else it would be a failure, and rightly
+		return zeroBlob{io.NewSectionReader(bytes.NewReader(s.blob), 0, d.Size)}, nil
 	}
 	return nil, fs.ErrNotExist
 }
@@ -64,7 +65,7 @@ func FuzzView(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data, below, blob []byte) {
 		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(data), Size: int64(len(data))}
-		if len(data) > 1<<14 || len(below) > 1<<12 || strings.Count(string(below), `"manifests"`)*strings.Count(string(below), `"digest"`) > 3 {
+		if len(data) > 1<<14 || len(below) > 1<<12 || strings.Count(string(below), `"manifests"`)*strings.Count(string(below), `"digest"`) > 1 {
 			return // a manifest under every digest grows with the power of the depth
 		}
 		v := foreign.New(sameSource{d.Digest, data, below, blob}, "v1", d, data)
