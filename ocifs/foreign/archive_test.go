@@ -105,6 +105,21 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// TestArchiveDigest: it is another for each that has other bytes.
+func TestArchiveDigest(t *testing.T) {
+	s := newSource()
+	seen := map[digest.Digest]bool{}
+	for _, d := range []ocispec.Descriptor{s.image("amd64", ""), s.image("arm64", ""), s.push("", index(s.image("amd64", "")))} {
+		for _, tag := range []string{"v1", "v2"} {
+			e := archiveOf(t, foreign.New(s, tag, d, s.manifests[d.Digest]), "")
+			if seen[e.Digest] {
+				t.Errorf("that of %s has one that another has", tag)
+			}
+			seen[e.Digest] = true
+		}
+	}
+}
+
 // TestArchiveKeepsTypes: what Docker pushed keeps its types and bytes.
 func TestArchiveKeepsTypes(t *testing.T) {
 	s := newSource()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -206,6 +207,25 @@ func TestLongConfig(t *testing.T) {
 	if e, err := v.Stat(t.Context(), "config.json"); err != nil || e.Size != 5<<20 || s.took()["blob"] != 0 {
 		t.Errorf("it is %+v, error %v", e, err)
 	}
+}
+
+// TestTogether: a View is used on many goroutines.
+func TestTogether(t *testing.T) {
+	s := newSource()
+	v := s.view(s.image("amd64", ""))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			members, err := v.ReadDir(t.Context(), "")
+			if err != nil || len(members) != 5 {
+				t.Errorf("%d members, error %v", len(members), err)
+			}
+			if _, err := v.Stat(t.Context(), "image.tar"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestCancelled: who leaves gets his answer, also while manifests are asked for.

@@ -211,7 +211,7 @@ func (v *View) failed(verb, path string, err error) error {
 	if errors.Is(err, errNone) {
 		err = fs.ErrNotExist
 	}
-	return fmt.Errorf("%s %s in %s: %w", verb, path, v.artifact.tag, err)
+	return fmt.Errorf("%s %q in %s: %w", verb, path, v.artifact.tag, err)
 }
 
 // openManifest opens the bytes of a manifest.
