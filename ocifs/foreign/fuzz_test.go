@@ -24,11 +24,8 @@ type sameSource struct {
 }
 
 func (s sameSource) Manifest(_ context.Context, d ocispec.Descriptor) ([]byte, error) {
-	switch {
-	case d.Digest == s.root:
+	if d.Digest == s.root {
 		return s.manifest, nil
-	case len(s.below) == 0:
-		return nil, fs.ErrNotExist
 	}
 	return s.below, nil
 }

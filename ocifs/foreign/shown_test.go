@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocidav/ocifs/foreign"
 )
 
 const (
@@ -189,6 +191,18 @@ func TestDescribed(t *testing.T) {
 			t.Errorf("%q is of %s and type %s, want %s and %s", test.path, got, e.MediaType, test.time, test.typ)
 		}
 	}
+}
+
+// TestNoDescriptor: a manifest of which nobody has said what it is is shown all the same.
+func TestNoDescriptor(t *testing.T) {
+	s := newSource()
+	d := s.image("amd64", "")
+	v := foreign.New(s, "v1", ocispec.Descriptor{}, s.manifests[d.Digest])
+	e := walk(t, v)["manifest.json"]
+	if e.Digest != d.Digest || e.Size != d.Size || e.MediaType != ocispec.MediaTypeImageManifest {
+		t.Errorf("manifest.json is %+v", e)
+	}
+	read(t, v, archiveOf(t, v, ""))
 }
 
 // TestReferrers: each is a directory, their own referrers are not shown, and who lists them in another order changes nothing.
