@@ -114,7 +114,7 @@ type Entry struct {
 }
 
 // A View is one artifact as a directory. It may be used on many goroutines, and holds in memory what its manifest says:
-// some 500 bytes for each layer, once it has been looked into.
+// some 900 bytes for each layer, once it has been looked into.
 type View struct {
 	artifact *artifact
 	root     atomic.Pointer[folder]
