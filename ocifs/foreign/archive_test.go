@@ -105,6 +105,21 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// TestArchiveDigest: it is another for each that has other bytes.
+func TestArchiveDigest(t *testing.T) {
+	s := newSource()
+	seen := map[digest.Digest]bool{}
+	for _, d := range []ocispec.Descriptor{s.image("amd64", ""), s.image("arm64", ""), s.push("", index(s.image("amd64", "")))} {
+		for _, tag := range []string{"v1", "v2"} {
+			e := archiveOf(t, foreign.New(s, tag, d, s.manifests[d.Digest]), "")
+			if seen[e.Digest] {
+				t.Errorf("that of %s has one that another has", tag)
+			}
+			seen[e.Digest] = true
+		}
+	}
+}
+
 // TestArchiveKeepsTypes: what Docker pushed keeps its types and bytes.
 func TestArchiveKeepsTypes(t *testing.T) {
 	s := newSource()
@@ -131,7 +146,7 @@ func TestArchiveRanges(t *testing.T) {
 	}
 	for range 2000 {
 		from := rnd.Int64N(e.Size + 10)
-		p := make([]byte, rnd.IntN(3000))
+		p := bytes.Repeat([]byte{0xff}, rnd.IntN(3000))
 		n, err := c.ReadAt(p, from)
 		want := whole[min(from, e.Size):min(from+int64(len(p)), e.Size)]
 		if !bytes.Equal(p[:n], want) || (n < len(p)) != errors.Is(err, io.EOF) {
@@ -226,6 +241,25 @@ func TestSparseIndex(t *testing.T) {
 	}
 	if _, err := io.ReadAll(c); err == nil || isAbsent(err) {
 		t.Errorf("reading what was described and has gone since: error %v", err)
+	}
+}
+
+// TestArchiveLies: what an index says of the length of a manifest is not believed; two lengths of one digest cannot be.
+func TestArchiveLies(t *testing.T) {
+	s := newSource()
+	img := s.image("amd64", "")
+	img.Size += 1000
+	v := s.view(s.push(ocispec.MediaTypeImageIndex, index(img)))
+	names, _ := layout(t, bytes.NewReader(read(t, v, archiveOf(t, v, ""))))
+	if !slices.Contains(names, blobName(img.Digest)) {
+		t.Errorf("it has %q", names)
+	}
+
+	one := s.blob(layerTar, "layer")
+	other := one
+	other.Size++
+	if _, err := s.view(s.push("", manifest(s.blob(imageConfig, "{}x"), one, other))).Stat(t.Context(), "image.tar"); !isAbsent(err) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -20,7 +21,7 @@ const (
 type artifact struct {
 	src  Source
 	tag  string
-	desc ocispec.Descriptor // with the size that the manifest has
+	desc ocispec.Descriptor // with the size that the manifest has, and a digest
 	doc  document
 
 	image bool // a container can be made of it
@@ -32,6 +33,9 @@ type artifact struct {
 
 func newArtifact(src Source, tag string, desc ocispec.Descriptor, manifest []byte) *artifact {
 	desc.Size = int64(len(manifest))
+	if desc.Digest.Validate() != nil {
+		desc.Digest = digest.FromBytes(manifest)
+	}
 	doc := parse(manifest)
 	return &artifact{src: src, tag: tag, desc: desc, doc: doc, image: doc.isImage()}
 }
@@ -82,7 +86,7 @@ func (a *artifact) item() item {
 
 func (a *artifact) manifestItem() item {
 	i := a.item()
-	i.Name, i.Size, i.MediaType, i.Digest, i.manifest = nameManifest, a.desc.Size, a.mediaType(), a.desc.Digest, a.desc
+	i.Name, i.Size, i.MediaType, i.Digest, i.manifest = nameManifest, a.desc.Size, a.mediaType(), a.desc.Digest, &a.desc
 	return i
 }
 

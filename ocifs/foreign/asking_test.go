@@ -1,12 +1,14 @@
 package foreign_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -169,7 +171,8 @@ func TestDamaged(t *testing.T) {
 	img := s.push("", manifest(s.blob(imageConfig, `{"created":"2024-01-01T00:00:00Z"}`), s.blob(layerTar, "layer")))
 	v := s.view(img)
 	e := archiveOf(t, v, "")
-	config := digest.FromString(`{"created":"2024-01-01T00:00:00Z"}`)
+	whole, good := read(t, v, e), []byte(`{"created":"2024-01-01T00:00:00Z"}`)
+	config := digest.FromBytes(good)
 	for _, wrong := range []string{`{"created":"2025-01-01T00:00:00Z"}`, `{"created"`} {
 		s.blobs[config] = []byte(wrong)
 		if _, err := s.view(img).Stat(t.Context(), ""); err == nil || isAbsent(err) {
@@ -180,17 +183,49 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := io.ReadAll(c)
-	if err == nil || int64(len(data)) >= e.Size {
-		t.Errorf("of a layout with a short blob %d of %d bytes are read, error %v", len(data), e.Size, err)
+	at := int64(bytes.Index(whole, good))
+	p := make([]byte, len(good))
+	for _, short := range []string{`{"created"`, ""} {
+		s.blobs[config] = []byte(short)
+		if n, err := c.ReadAt(p, at); n != len(short) || err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("of a blob that ends early %d bytes are read, error %v", n, err)
+		}
 	}
-	s.blobs[config] = []byte(`{"created":"2024-01-01T00:00:00Z"}`)
-	if n, err := c.ReadAt(make([]byte, e.Size), 0); err != nil {
-		t.Errorf("when it is good again %d bytes are read, error %v", n, err)
+	s.blobs[config] = good
+	if _, err := c.ReadAt(p, at); err != nil || !bytes.Equal(p, good) {
+		t.Errorf("when it is good again it reads %q, error %v", p, err)
 	}
 	if err := c.Close(); err != nil || s.open.Load() != 0 {
 		t.Errorf("Close: %v, %d blobs open", err, s.open.Load())
 	}
+}
+
+// TestLongConfig: a config that is too long to be one is not asked for.
+func TestLongConfig(t *testing.T) {
+	s := newSource()
+	v := s.view(s.push("", manifest(ocispec.Descriptor{MediaType: imageConfig, Digest: digest.FromString("x"), Size: 5 << 20})))
+	if e, err := v.Stat(t.Context(), "config.json"); err != nil || e.Size != 5<<20 || s.took()["blob"] != 0 {
+		t.Errorf("it is %+v, error %v", e, err)
+	}
+}
+
+// TestTogether: a View is used on many goroutines.
+func TestTogether(t *testing.T) {
+	s := newSource()
+	v := s.view(s.image("amd64", ""))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			members, err := v.ReadDir(t.Context(), "")
+			if err != nil || len(members) != 5 {
+				t.Errorf("%d members, error %v", len(members), err)
+			}
+			if _, err := v.Stat(t.Context(), "image.tar"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestCancelled: who leaves gets his answer, also while manifests are asked for.

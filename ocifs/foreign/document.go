@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"mime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -87,9 +88,9 @@ func (d descriptor) blob() ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: safeType(d.MediaType), Digest: d.Digest, Size: d.Size}
 }
 
-// safeType is a media type that may stand in a header.
+// safeType is a media type that may stand in a header: mime does not mind line breaks at its end.
 func safeType(mediaType string) string {
-	if len(mediaType) <= 255 {
+	if len(mediaType) <= 255 && !strings.ContainsFunc(mediaType, func(r rune) bool { return r < ' ' || r > '~' }) {
 		if _, _, err := mime.ParseMediaType(mediaType); err == nil {
 			return mediaType
 		}

@@ -109,12 +109,12 @@ type Entry struct {
 	// Blob is the blob that the file is, byte for byte, and can be mounted as; zero for what is made or a manifest.
 	Blob ocispec.Descriptor
 
-	manifest ocispec.Descriptor // or the manifest that it is
-	archive  *archive           // or what it is made of
+	manifest *ocispec.Descriptor // or the manifest that it is
+	archive  *archive            // or what it is made of
 }
 
 // A View is one artifact as a directory. It may be used on many goroutines, and holds in memory what its manifest says:
-// some 500 bytes for each layer, once it has been looked into.
+// some 900 bytes for each layer, once it has been looked into.
 type View struct {
 	artifact *artifact
 	root     atomic.Pointer[folder]
@@ -127,7 +127,8 @@ func New(src Source, tag string, desc ocispec.Descriptor, manifest []byte) *View
 }
 
 // Entry describes the directory itself, asking for nothing: its time is what the manifest says, or the beginning of 1970.
-// Stat of "" may know better, since it looks into the config of an image; show one of them everywhere.
+// Stat of "" may know better, since it looks into the config of an image, which may fail: a listing that shows many
+// artifacts goes by this one, so that a damaged artifact does not keep it from being whole.
 func (v *View) Entry() Entry { return v.item().Entry }
 
 // Stat describes what is at a path in the directory: relative, with slashes, "" for the directory itself. The error
@@ -171,8 +172,8 @@ func (v *View) Open(ctx context.Context, e Entry) (Content, error) {
 	switch {
 	case e.archive != nil:
 		return &tarball{ctx: ctx, src: a.src, archive: e.archive}, nil
-	case e.manifest.Digest != "":
-		c, err := openManifest(ctx, a.src, e.manifest)
+	case e.manifest != nil:
+		c, err := openManifest(ctx, a.src, *e.manifest)
 		if err != nil {
 			return nil, failed(err, "open %s of %s", e.Name, a.tag)
 		}
@@ -210,7 +211,7 @@ func (v *View) failed(verb, path string, err error) error {
 	if errors.Is(err, errNone) {
 		err = fs.ErrNotExist
 	}
-	return fmt.Errorf("%s %s in %s: %w", verb, path, v.artifact.tag, err)
+	return fmt.Errorf("%s %q in %s: %w", verb, path, v.artifact.tag, err)
 }
 
 // openManifest opens the bytes of a manifest.

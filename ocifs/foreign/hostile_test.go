@@ -10,8 +10,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"ocidav/ocifs/foreign"
 )
 
 // TestTitles: what becomes of titles, in the order of the manifest.
@@ -123,15 +121,14 @@ func TestDeepIndexes(t *testing.T) {
 // TestMany: 100,000 layers are files, with names of their own where all have the same and where they are chosen to be in each
 // other's way; they are too many for an image.tar, and for one to be asked for.
 func TestMany(t *testing.T) {
-	many := func(mediaType string, title func(i int) string) ([]foreign.Entry, *source) {
-		const n = 100_000
+	many := func(n int, title func(i int) string) {
 		var b bytes.Buffer
 		fmt.Fprintf(&b, `{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":3},"layers":[`, imageConfig, digest.FromString("{}x"))
 		for i := range n {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			fmt.Fprintf(&b, `{"mediaType":%q,"digest":"sha256:%064x","size":1,"annotations":{"org.opencontainers.image.title":%q}}`, mediaType, i, title(i))
+			fmt.Fprintf(&b, `{"mediaType":%q,"digest":"sha256:%064x","size":1,"annotations":{"org.opencontainers.image.title":%q}}`, layerTar, i, title(i))
 		}
 		b.WriteString("]}")
 		s := newSource()
@@ -140,7 +137,11 @@ func TestMany(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(all) != n+2 { // and config.json and manifest.json
+		want := n + 2 // config.json and manifest.json
+		if n < 1<<16-10 {
+			want++ // image.tar
+		}
+		if len(all) != want {
 			t.Errorf("%d members are shown", len(all))
 		}
 		for i, e := range all[1:] {
@@ -149,18 +150,17 @@ func TestMany(t *testing.T) {
 				t.Fatalf("%q comes after %q", e.Name, all[i].Name)
 			}
 		}
-		return all, s
 	}
-	many(layerTar, func(int) string { return "" })
-	many(layerTar, func(int) string { return "same.tar.gz" })
-	many(layerTar, func(i int) string {
+	many(100_000, func(int) string { return "" })
+	many(10_000, func(int) string { return "same.tar.gz" })
+	many(10_000, func(i int) string {
 		if i%2 == 0 {
 			return "same"
 		}
 		return fmt.Sprintf("same-%d", i/2)
 	})
 	long := strings.Repeat("x", 250)
-	many(layerTar, func(i int) string { return fmt.Sprintf("%s%05d", long, i/2) })
+	many(10_000, func(i int) string { return fmt.Sprintf("%s%05d", long, i/2) })
 }
 
 // TestWideIndex: an index of more manifests than an image.tar has asks for none of them to be listed.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ocidav/ocifs/foreign"
 )
 
 const (
@@ -67,11 +69,18 @@ func TestShown(t *testing.T) {
 	list := index(dockerDesc)
 	list.MediaType = dockerList
 
+	unknown := s.push(ocispec.MediaTypeImageManifest, manifest(empty, s.blob(layerTar, "x", "x")))
+	unknown.ArtifactType, unknown.Platform = "application/spdx+json", statement.Platform
+
 	foreignLayer := s.blob("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "elsewhere")
 	foreignLayer.URLs = []string{"http://169.254.169.254/latest"}
 
 	artifactType := manifest(empty, s.blob("application/vnd.example.thing+json", "[]"))
 	artifactType.ArtifactType = "application/vnd.example.thing"
+
+	titled := fmt.Sprintf(`{"mediaType":"a/b","digest":%q,"size":4,"annotations":{"org.opencontainers.image.title":"t"}}`, digest.FromString("base"))
+	typed := manifest(s.blob(imageConfig, `{"typed":1}`), s.blob(layerGzip, "base"))
+	typed.ArtifactType = "application/vnd.example.machine"
 
 	for _, test := range []struct {
 		name string
@@ -93,9 +102,10 @@ func TestShown(t *testing.T) {
 		{"an artifact type", s.push("", artifactType), []string{"layer-1.json", "manifest.json"}},
 		{"no JSON", s.push("text/plain", []byte("hello")), []string{"manifest.json"}},
 		{"schema 1", s.push("application/vnd.docker.distribution.manifest.v1+prettyjws",
-			[]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:00"}]}`)), []string{"manifest.json"}},
-		{"schema 3", s.push("", []byte(`{"schemaVersion":3,"layers":[]}`)), []string{"manifest.json"}},
-		{"index and image in one", s.push("", []byte(`{"schemaVersion":2,"config":{},"layers":[],"manifests":[]}`)), []string{"manifest.json"}},
+			[]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:00"}],"layers":[`+titled+`]}`)), []string{"manifest.json"}},
+		{"schema 3", s.push("", []byte(`{"schemaVersion":3,"layers":[`+titled+`]}`)), []string{"manifest.json"}},
+		{"index and artifact in one", s.push("", []byte(`{"schemaVersion":2,"layers":[`+titled+`],"manifests":[]}`)), []string{"manifest.json"}},
+		{"of the type of another artifact", s.push("", typed), []string{"config.json", "layer-1.tar.gz", "manifest.json"}},
 		{"ORAS artifact manifest", s.push("application/vnd.oci.artifact.manifest.v1+json",
 			fmt.Appendf(nil, `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[{"mediaType":"a/b","digest":%q,"size":4,
 				"annotations":{"org.opencontainers.image.title":"old"}}]}`, digest.FromString("base"))), []string{"old"}},
@@ -115,6 +125,8 @@ func TestShown(t *testing.T) {
 			"manifest.json"}},
 		{"manifest list", s.push(dockerList, list), []string{"image.tar", "manifest.json", "windows-amd64-10.0.17763.1/config.json",
 			"windows-amd64-10.0.17763.1/image.tar", "windows-amd64-10.0.17763.1/layer-1.tar.gz", "windows-amd64-10.0.17763.1/manifest.json"}},
+		{"index of what has no platform", s.push("", index(unknown)), []string{"image.tar", "manifest.json",
+			"spdx-" + unknown.Digest.Encoded()[:12] + "/x"}},
 		{"index of nothing", s.push("", index([]ocispec.Descriptor{}...)), []string{"image.tar", "manifest.json"}},
 		{"index of what is no manifest", s.push("", []byte(`{"schemaVersion":2,"manifests":[{"mediaType":"text/plain","size":4,"digest":"`+
 			digest.FromString("base").String()+`"}]}`)), []string{"image.tar", "manifest.json"}},
@@ -179,6 +191,18 @@ func TestDescribed(t *testing.T) {
 			t.Errorf("%q is of %s and type %s, want %s and %s", test.path, got, e.MediaType, test.time, test.typ)
 		}
 	}
+}
+
+// TestNoDescriptor: a manifest of which nobody has said what it is is shown all the same.
+func TestNoDescriptor(t *testing.T) {
+	s := newSource()
+	d := s.image("amd64", "")
+	v := foreign.New(s, "v1", ocispec.Descriptor{}, s.manifests[d.Digest])
+	e := walk(t, v)["manifest.json"]
+	if e.Digest != d.Digest || e.Size != d.Size || e.MediaType != ocispec.MediaTypeImageManifest {
+		t.Errorf("manifest.json is %+v", e)
+	}
+	read(t, v, archiveOf(t, v, ""))
 }
 
 // TestReferrers: each is a directory, their own referrers are not shown, and who lists them in another order changes nothing.
