@@ -104,7 +104,7 @@ func (x ociTools) write(name string, content []byte) {
 // spelled as it is.
 func (b backend) host(t testing.TB, d *drive) (host string, repository func(dir string) string) {
 	c, root := b.oci(t, d)
-	return strings.TrimPrefix(c.url, "http://"), func(dir string) string {
+	return hostOf(c), func(dir string) string {
 		switch {
 		case dir != "":
 			return root + dir
@@ -114,6 +114,8 @@ func (b backend) host(t testing.TB, d *drive) (host string, repository func(dir 
 		return "x.root"
 	}
 }
+
+func hostOf(c ociClient) string { return strings.TrimPrefix(c.url, "http://") }
 
 // furnish makes a tree with all that a drive keeps: names of every kind, times, types, properties, checksums, empty
 // directories and files, and a file of several parts where the drive has --part-size 1MiB.
@@ -127,7 +129,7 @@ func (d *drive) furnish() {
 	}
 	for i, name := range []string{"/root.txt", "/docs/report.pdf", "/docs/My Docs/my file.txt", "/docs/My Docs/März 1.txt",
 		"/docs/My Docs/ÄÖ/日本語", "/docs/My Docs/ÄÖ/A\u0308", "/docs/2026/" + strings.Repeat("long name ", 20), "/docs/2026/_d.x",
-		"/docs/2026/" + signatureTag([]byte("a file of this name")) + ".sig", "/docs/gone/file", "/docs/gone.txt"} {
+		"/docs/2026/" + digestTag(digestOf([]byte("a file of this name"))) + ".sig", "/docs/gone/file", "/docs/gone.txt"} {
 		content := []byte("the content of " + name)
 		d.do("PUT", name, content, made, "Content-Type", fmt.Sprintf("text/x-%d", i),
 			"X-OC-Mtime", fmt.Sprint(946684800+i*86400), "OC-Checksum", fmt.Sprintf("MD5:%x", md5.Sum(content)))
@@ -176,5 +178,5 @@ func wantSame(t testing.TB, got, want map[string]string) {
 	}
 }
 
-// signatureTag is the tag under which the artifacts lie that refer to a manifest, in registries that have no API for them.
-func signatureTag(manifest []byte) string { return strings.Replace(digestOf(manifest), ":", "-", 1) }
+// digestTag is the tag under which the artifacts lie that refer to a manifest, in registries that have no API for them.
+func digestTag(digest string) string { return strings.Replace(digest, ":", "-", 1) }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // repositories are those of the registry, as its catalog has them.
@@ -64,17 +65,16 @@ func testReplication(t *testing.T, tool string, replicate func(x ociTools, from,
 			t.Fatalf("%q is missing in %s", has, before["/docs/"])
 		}
 	}
-	from, root := source.oci(t, d)
+	d.stop() // so that the registry holds what removals leave, too
+	d.start()
 
 	// The embedded registry is there when its drive is; the other's drive starts on what has come.
 	var other *drive
 	if target.embedded() {
 		other = target.startShown(t, source.flags...)
 	}
+	from, root := source.oci(t, d)
 	to, otherRoot := target.oci(t, other)
-	d.stop() // so that it holds what its removals leave, too
-	d.start()
-	from, _ = source.oci(t, d)
 	for _, repository := range from.repositories() {
 		there := otherRoot + strings.TrimPrefix(repository, root)
 		switch repository {
@@ -104,6 +104,19 @@ func testReplication(t *testing.T, tool string, replicate func(x ociTools, from,
 		t.Errorf("after a move there is %q", got)
 	}
 	wantSame(t, d.appearance("/"), before)
-}
+	if len(source.flags) > 0 { // the layout flat has no repository of a directory
+		return
+	}
 
-func hostOf(c ociClient) string { return strings.TrimPrefix(c.url, "http://") }
+	// One directory alone is restored into one that is there.
+	other.mkcol("/restored")
+	replicate(x, hostOf(from)+"/"+root+"docs/2026", hostOf(to)+"/"+otherRoot+"restored", from.tags(root+"docs/2026"))
+	eventually(t, 10*time.Second, "the directory is not restored", func() bool {
+		return slices.Equal(other.names("/restored/"), d.names("/docs/2026/"))
+	})
+	for name, m := range d.list("/docs/2026/") {
+		if got := other.list("/restored/")[name]; got != m {
+			t.Errorf("%s is restored as %+v, is %+v", name, got, m)
+		}
+	}
+}
