@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"ocidav/davfs"
 	"ocidav/ocifs"
@@ -107,6 +108,7 @@ func TestProfileIsUsed(t *testing.T) {
 			f.must(put(f.Context(), tree, "/b", large))
 			for _, name := range []string{"/a", "/b"} {
 				f.must(tree.RemoveAll(f.Context(), name, nil))
+				synctest.Wait() // what it learns behind the answer
 			}
 			for kind, n := range want {
 				if got := f.Count(kind); got != n {
