@@ -249,6 +249,11 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 		// The engine takes 1970 for no time at all.
 		w.Header().Set("Last-Modified", fi.ModTime().UTC().Format(http.TimeFormat))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		// What lies on a drive runs no script in its origin, with its visitors' credentials. PDF has viewers that do not
+		// start in a sandbox, and have one of their own.
+		if ctype != "application/pdf" {
+			w.Header().Set("Content-Security-Policy", "sandbox")
+		}
 	case http.MethodPut:
 		err = preparePut(r, slash || name == "/")
 		if t, ok := unixTime(r.Header.Get("X-OC-Mtime")); ok && t.Unix() > 0 { // 0 is what clients say that do not know

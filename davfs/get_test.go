@@ -89,6 +89,9 @@ func TestContentHeaders(t *testing.T) {
 		if get.Get("Content-Type") != ctype || get.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", name, get)
 		}
+		if got, want := get.Get("Content-Security-Policy"), map[bool]string{true: "", false: "sandbox"}[ctype == "application/pdf"]; got != want {
+			t.Errorf("%s: Content-Security-Policy %q, want %q", name, got, want)
+		}
 		for _, k := range []string{"ETag", "Last-Modified"} {
 			if get.Get(k) == "" || get.Get(k) != put.Get(k) {
 				t.Errorf("%s: GET has %s %q, PUT %q", name, k, get.Get(k), put.Get(k))
