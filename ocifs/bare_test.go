@@ -212,6 +212,44 @@ func TestCatalogFails(t *testing.T) {
 	})
 }
 
+// TestCatalogBehind: nobody waits for the list of repositories to be renewed, but where it is told that there is a new one.
+func TestCatalogBehind(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		f.names(tree, "/")
+		f.pushForeign("new", "v1", "a", "b")
+		time.Sleep(time.Minute)
+		f.Fail(registrytest.Match{Path: "_catalog"}, registrytest.Slow(10*time.Second), 1)
+		began := time.Now()
+		if got := f.names(tree, "/"); slices.Contains(got, "new") || time.Since(began) > time.Second {
+			f.Errorf("after %v are listed %q", time.Since(began), got)
+		}
+		time.Sleep(11 * time.Second)
+		if got := f.names(tree, "/"); !slices.Contains(got, "new") {
+			f.Errorf("it is not renewed: %q", got)
+		}
+		f.pushForeign("told", "v1", "a", "b")
+		tree.Forget("told", "v1")
+		if got := f.names(tree, "/"); !slices.Contains(got, "told") {
+			f.Errorf("what is told is not seen at once: %q", got)
+		}
+		time.Sleep(time.Minute)
+		f.Fail(registrytest.Match{Path: "_catalog"}, registrytest.Page(503), 0)
+		f.names(tree, "/")
+		if _, err := tree.Stat(ctx, "/none"); !errors.Is(err, fs.ErrNotExist) {
+			f.Errorf("while it cannot be renewed: %v", err)
+		}
+		time.Sleep(time.Hour)
+		_, err := tree.ReadDir(ctx, "/")
+		f.saysNothing("it is an hour old", err)
+		if err == nil {
+			f.Error("a list that is an hour old is good")
+		}
+	})
+}
+
 // TestDeadRepositories: what is left of our own removed directories is asked about less and less often, and what others push
 // there is seen within ten minutes, or when it is told.
 func TestDeadRepositories(t *testing.T) {

@@ -3,6 +3,7 @@ package ocifs
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 // where no marker says what there is, from the root's repository on and no further than its range, and kept for a while.
 const (
 	catalogTime  = 30 * time.Second // or 60 times as long as it took to ask for it
+	catalogGrace = 5 * time.Minute  // more: it is then asked for behind the answer
 	catalogPage  = 1000
 	catalogNames = 200_000 // that are kept; more of them are not looked at
 	deadTime     = 10 * time.Minute
@@ -24,10 +26,11 @@ type catalog struct {
 	flight flights[struct{}]
 
 	mu    sync.Mutex
-	repos []string // sorted
-	until time.Time
-	asked bool // and answered once
-	none  bool // the registry has no such list
+	repos []string  // sorted
+	until time.Time // zero: it is not good at all
+	asked bool      // and answered once
+	news  int       // counts what was told that is not in it
+	none  bool      // the registry has no such list
 	ours  map[string]bool
 	alive map[string]alive
 }
@@ -40,20 +43,57 @@ type alive struct {
 	lasted time.Duration
 }
 
-// catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them.
+// catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them. A list that is a
+// little too old is given, and asked for anew behind the answer.
 func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error) {
 	c := &f.catalog
+	repos, ok, age := c.known()
+	switch {
+	case age <= 0:
+		return repos, ok, nil
+	case age <= catalogGrace:
+		leave, busy := c.flight.take(struct{}{})
+		if busy != nil {
+			return repos, ok, nil
+		}
+		renew := func(ctx context.Context) {
+			defer leave()
+			if _, _, err := f.renewCatalog(ctx); err != nil {
+				f.log.WarnContext(ctx, "the list of repositories is not renewed", "error", err)
+			}
+		}
+		if f.behind(renew) {
+			return repos, ok, nil
+		}
+		leave()
+	}
 	leave, err := c.flight.join(ctx, struct{}{})
 	if err != nil {
 		return nil, false, failure(err, "list repositories")
 	}
 	defer leave()
-	c.mu.Lock()
-	repos, ok, fresh, asked := c.repos, !c.none, time.Now().Before(c.until), c.asked
-	c.mu.Unlock()
-	if fresh {
+	if repos, ok, age := c.known(); age <= 0 { // by whom we have waited for
 		return repos, ok, nil
 	}
+	return f.renewCatalog(ctx)
+}
+
+// known gives what is known, and for how long it has been too old.
+func (c *catalog) known() (repos []string, ok bool, age time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.until.IsZero() {
+		return nil, false, math.MaxInt64
+	}
+	return c.repos, !c.none, time.Since(c.until)
+}
+
+// renewCatalog asks for the list. The caller has its flight.
+func (f *FS) renewCatalog(ctx context.Context) (repos []string, ok bool, err error) {
+	c := &f.catalog
+	c.mu.Lock()
+	asked, news := c.asked, c.news
+	c.mu.Unlock()
 	began := time.Now()
 	repos, err = f.askCatalog(ctx)
 	ok = err == nil
@@ -63,7 +103,9 @@ func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.repos, c.none, c.asked = repos, !ok, c.asked || ok
-	c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
+	if c.news == news {
+		c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
+	}
 	return repos, ok, nil
 }
 
@@ -129,6 +171,7 @@ func (c *catalog) changed(repo string) {
 	delete(c.alive, repo)
 	if _, known := slices.BinarySearch(c.repos, repo); !known && !c.ours[repo] {
 		c.until = time.Time{}
+		c.news++
 	}
 }
 

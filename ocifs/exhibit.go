@@ -67,26 +67,29 @@ func (f *FS) missing(ctx context.Context, name, above string) error {
 
 // view is what is in the exhibit e, by the manifest that its tag has now.
 func (f *FS) view(ctx context.Context, e exhibit) (*foreign.View, error) {
-	i, err := f.tag(ctx, e.repo, e.tag)
-	if err != nil {
-		return nil, err
+	ref := reference{e.repo, e.tag}
+	for _, ask := range []asker{f.tag, f.askTag, f.askTag} {
+		i, err := ask(ctx, e.repo, e.tag)
+		switch {
+		case err != nil:
+			return nil, err
+		case i == nil || i.kind != kindForeign: // removed since, or ours
+			return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
+		}
+		t, _, known := f.tags.last(ref)
+		if !known || t.digest == "" {
+			continue // it has changed meanwhile
+		}
+		data, err := f.manifestBytes(ctx, e.repo, t)
+		if err == nil {
+			desc := ocispec.Descriptor{Digest: t.digest, Size: int64(len(data))}
+			return foreign.New(exhibitSource{f, e}, e.tag, desc, data), nil
+		}
+		if !errors.Is(err, errAbsent) {
+			return nil, err
+		}
 	}
-	t, _, known := f.tags.last(reference{e.repo, e.tag})
-	if i == nil || !known || t.digest == "" {
-		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
-	}
-	return f.viewOf(ctx, e, t)
-}
-
-func (f *FS) viewOf(ctx context.Context, e exhibit, t tagged) (*foreign.View, error) {
-	data, err := f.manifestBytes(ctx, e.repo, t)
-	if errors.Is(err, errAbsent) { // untagged since
-		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return foreign.New(exhibitSource{f, e}, e.tag, ocispec.Descriptor{Digest: t.digest, Size: int64(len(data))}, data), nil
+	return nil, failure(errors.New("the registry has the tag and not its manifest, or it changes all the time"), "look into %s", e.name)
 }
 
 // statInside describes what a name in an exhibit is.

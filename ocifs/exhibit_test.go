@@ -181,8 +181,15 @@ func TestExhibitFails(t *testing.T) {
 		if _, err := tree.Stat(ctx, "/d/image/none"); !errors.Is(err, fs.ErrNotExist) {
 			f.Errorf("what is not in it: %v", err)
 		}
+		f.Fail(registrytest.Match{Path: "/manifests/sha256:"}, registrytest.Status(http.StatusNotFound, "MANIFEST_UNKNOWN"), 0)
+		_, err := tree.Stat(ctx, "/d/image/layer-1.txt")
+		f.saysNothing("its tag has no manifest", err)
+		if err == nil {
+			f.Error("its tag has no manifest, which is no failure")
+		}
+		f.Heal()
 		f.Fail(registrytest.Match{Path: "/blobs/"}, registrytest.Status(http.StatusInternalServerError), 0)
-		_, err := read(ctx, tree, "/d/image/layer-1.txt")
+		_, err = read(ctx, tree, "/d/image/layer-1.txt")
 		f.saysNothing("its blob fails", err)
 	})
 }
