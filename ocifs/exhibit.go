@@ -44,8 +44,9 @@ func (f *FS) exhibitAt(p place, i *info) *exhibit {
 	return &exhibit{name: p.name, repo: p.repo, tag: p.file, modTime: i.modTime}
 }
 
-// missing is the error where the directory above has no marker: it may be an exhibit. None if it is a bare directory.
-func (f *FS) missing(ctx context.Context, name, above string) error {
+// missing is the error where the directory above has no marker: it may be an exhibit. None if it is a bare directory. bare says
+// that it lies in one, where a file of ours is of nothing.
+func (f *FS) missing(ctx context.Context, name, above string, bare bool) error {
 	p, err := f.place(above)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (f *FS) missing(ctx context.Context, name, above string) error {
 	if e := f.exhibitAt(p, i); e != nil {
 		return &insideError{name: name, exhibit: *e, path: strings.TrimPrefix(name, above+"/")}
 	}
-	if i == nil || i.kind == kindForeign { // else there is a file
+	if i == nil || i.kind == kindForeign || bare && i.kind != kindShared { // else there is a file
 		if b, err := f.bareAt(ctx, above); err != nil || b != nil {
 			return err
 		}

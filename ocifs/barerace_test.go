@@ -1,0 +1,32 @@
+package ocifs_test
+
+import (
+	"slices"
+	"testing"
+
+	"ocidav/ocifs/registrytest"
+)
+
+// TestBareDirectoryBesideAnOrphan: a file that a removed directory has left under the name of a bare directory does not keep
+// anybody out of that.
+func TestBareDirectoryBesideAnOrphan(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		ctx, writer := f.Context(), f.tree()
+		f.must(writer.Mkdir(ctx, "/charts", nil))
+		f.must(put(ctx, writer, "/charts/app", "left behind"))
+		f.Phantom("x.root", "_d.charts")
+		f.shelves("")
+		f.discovering("")
+		tree := f.tree()
+		if got := f.names(tree, "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0"}) {
+			f.Errorf("listed are %q", got)
+		}
+		if _, err := tree.Stat(ctx, "/charts/app/1.0"); err != nil {
+			f.Errorf("what is listed: %v", err)
+		}
+		f.must(put(ctx, tree, "/charts/app/new", "new"))
+		if got := f.names(f.tree(), "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0", "new"}) {
+			f.Errorf("then listed are %q", got)
+		}
+	})
+}
