@@ -2,6 +2,7 @@ package ocifs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -151,8 +152,12 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	began := time.Now()
-	err := f.clearFor(ctx, p, nil, began)
+	err := f.clearFor(ctx, p, nil, time.Now())
+	if errors.Is(err, fs.ErrExist) { // another server may have put it meanwhile, or before, and we did not know
+		if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package ocifs_test
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"testing"
 
@@ -27,6 +29,26 @@ func TestBareDirectoryBesideAnOrphan(t *testing.T) {
 		f.must(put(ctx, tree, "/charts/app/new", "new"))
 		if got := f.names(f.tree(), "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0", "new"}) {
 			f.Errorf("then listed are %q", got)
+		}
+	})
+}
+
+// TestBareDirectoryOfTwoServers: who finds that another server has put the marker just before goes on with that.
+func TestBareDirectoryOfTwoServers(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		ctx, one, other := f.Context(), f.tree(), f.tree()
+		if _, err := other.Stat(ctx, "/charts/app/new"); !errors.Is(err, fs.ErrNotExist) { // and it knows of no markers
+			f.Error(err)
+		}
+		f.must(put(ctx, one, "/charts/app/one", "one"))
+		if err := put(ctx, other, "/charts/app/other", "other"); err != nil {
+			f.Errorf("the second one: %v", err)
+		}
+		f.settle()
+		if got := f.names(f.tree(), "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0", "one", "other"}) {
+			f.Errorf("listed are %q", got)
 		}
 	})
 }
