@@ -152,7 +152,14 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	err := f.clearFor(ctx, p, nil, time.Now())
+	tags, err := f.listTags(ctx, d)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) { // its files are no orphans
+		return fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", p.name, fs.ErrPermission)
+	}
+	err = f.clearFor(ctx, p, nil, time.Now())
 	if errors.Is(err, fs.ErrExist) { // another server may have put it meanwhile, or before, and we did not know
 		if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
 			return err

@@ -3,6 +3,7 @@ package ocifs_test
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"testing"
 
@@ -49,6 +50,33 @@ func TestBareDirectoryOfTwoServers(t *testing.T) {
 		f.settle()
 		if got := f.names(f.tree(), "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0", "one", "other"}) {
 			f.Errorf("listed are %q", got)
+		}
+	})
+}
+
+// TestBareDirectoryIsAnotherDrive: the root of a drive that lies within this one is no bare directory that can be written to,
+// or its files would be cleared as what a removed directory has left.
+func TestBareDirectoryIsAnotherDrive(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.discovering("team")
+		ctx, inner := f.Context(), f.tree()
+		f.must(inner.Settle(ctx, true))
+		f.must(put(ctx, inner, "/precious", "x"))
+		f.must(inner.Mkdir(ctx, "/sub", nil))
+		f.must(put(ctx, inner, "/sub/precious", "x"))
+		f.pushForeign("team", "v1", "a", "b") // by which it shows
+		f.pushForeign("team/sub", "v1", "a", "b")
+		f.settle()
+		f.discovering("")
+		outer, before := f.tree(), f.state()
+		for _, name := range []string{"/team/new", "/team/sub/new"} {
+			if err := put(ctx, outer, name, "new"); !errors.Is(err, fs.ErrPermission) {
+				f.Errorf("%s: %v, want %v", name, err, fs.ErrPermission)
+			}
+		}
+		f.settle()
+		if !maps.Equal(f.state(), before) {
+			f.Error("something has changed in the registry")
 		}
 	})
 }
