@@ -152,14 +152,10 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	tags, err := f.listTags(ctx, d)
-	if err != nil {
+	if err := f.noRoot(ctx, p.name, d); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) { // its files are no orphans
-		return fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", p.name, fs.ErrPermission)
-	}
-	err = f.clearFor(ctx, p, nil, time.Now())
+	err := f.clearFor(ctx, p, nil, time.Now())
 	if errors.Is(err, fs.ErrExist) { // another server may have put it meanwhile, or before, and we did not know
 		if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
 			return err
@@ -171,4 +167,30 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	now := time.Now()
 	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
 	return err
+}
+
+// noRoot refuses to take d, the place of the bare directory name, if it is the root of another drive: the files there are no
+// orphans.
+func (f *FS) noRoot(ctx context.Context, name string, d directory) error {
+	tags, err := f.listTags(ctx, d)
+	if err == nil && slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) {
+		err = fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", name, fs.ErrPermission)
+	}
+	return err
+}
+
+// mayCover looks whether i may be copied to p, where nothing has a marker: a file would hide a bare directory.
+func (f *FS) mayCover(ctx context.Context, i *info, p place) error {
+	b, err := f.bareAt(ctx, p.name)
+	if err != nil || b == nil {
+		return err
+	}
+	if !i.IsDir() {
+		return fmt.Errorf("%s is a directory of artifacts that were not written by ocidav, and is not replaced by a file: %w", p.name, fs.ErrPermission)
+	}
+	d, err := f.layout.directory(p.name)
+	if err != nil {
+		return err
+	}
+	return f.noRoot(ctx, p.name, d)
 }

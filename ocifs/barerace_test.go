@@ -74,9 +74,41 @@ func TestBareDirectoryIsAnotherDrive(t *testing.T) {
 				f.Errorf("%s: %v, want %v", name, err, fs.ErrPermission)
 			}
 		}
+		f.must(outer.Mkdir(ctx, "/mine", nil))
+		if err := copyTo(ctx, outer, "/mine", "/team"); !errors.Is(err, fs.ErrPermission) {
+			f.Errorf("a copy over it: %v, want %v", err, fs.ErrPermission)
+		}
+		f.must(outer.RemoveAll(ctx, "/mine", nil))
 		f.settle()
-		if !maps.Equal(f.state(), before) {
+		after := f.state()
+		delete(after, "x.root:_d.mine") // a tombstone
+		if !maps.Equal(after, before) {
 			f.Error("something has changed in the registry")
 		}
 	})
+}
+
+// TestBareDirectoryIsNotHidden: no file is copied or moved over a bare directory; a directory is, and shows what others have there.
+func TestBareDirectoryIsNotHidden(t *testing.T) {
+	for what, d := range map[string]registrytest.Defects{"listed": {}, "not listed": {NoCatalog: true}} {
+		inBubble(t, d, func(f *fake) {
+			f.shelves("")
+			f.discovering("")
+			ctx, tree := f.Context(), f.tree()
+			f.must(put(ctx, tree, "/mine", "mine"))
+			f.must(tree.Mkdir(ctx, "/dir", nil))
+			f.must(put(ctx, tree, "/dir/ours", "ours"))
+			if err := copyTo(ctx, tree, "/mine", "/charts"); !errors.Is(err, fs.ErrPermission) {
+				f.Errorf("%s: Copy: %v, want %v", what, err, fs.ErrPermission)
+			}
+			if err := tree.Rename(ctx, "/mine", "/charts", nil); !errors.Is(err, fs.ErrPermission) {
+				f.Errorf("%s: Rename: %v, want %v", what, err, fs.ErrPermission)
+			}
+			f.must(copyTo(ctx, tree, "/dir", "/charts/app"))
+			f.must(tree.Rename(ctx, "/mine", "/charts/app/mine", nil))
+			if got := f.names(f.tree(), "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0", "mine", "ours"}) {
+				f.Errorf("%s: a directory over it: %q", what, got)
+			}
+		})
+	}
 }
