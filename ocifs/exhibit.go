@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 
@@ -72,22 +73,37 @@ func (f *FS) view(ctx context.Context, e exhibit) (*foreign.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, _, known := f.tags.last(reference{e.repo, e.tag})
-	if i == nil || !known || t.digest == "" {
+	if i == nil {
 		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
 	}
-	return f.viewOf(ctx, e, t)
-}
-
-func (f *FS) viewOf(ctx context.Context, e exhibit, t tagged) (*foreign.View, error) {
-	data, err := f.manifestBytes(ctx, e.repo, t)
-	if errors.Is(err, errAbsent) { // untagged since
+	t, _, _ := f.tags.last(reference{e.repo, e.tag})
+	data, err := []byte(nil), errAbsent
+	if t.digest != "" {
+		data, err = f.manifestBytes(ctx, e.repo, t)
+	}
+	if errors.Is(err, errAbsent) { // the tag has changed since, or is said to have: what it is now the registry knows
+		t.digest, data, err = f.fetchTag(ctx, e.repo, e.tag)
+	}
+	if errors.Is(err, errAbsent) {
 		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return foreign.New(exhibitSource{f, e}, e.tag, ocispec.Descriptor{Digest: t.digest, Size: int64(len(data))}, data), nil
+}
+
+// fetchTag asks the registry for the manifest under a tag, whatever is known of it. errAbsent: there is none.
+func (f *FS) fetchTag(ctx context.Context, repo, tag string) (digest.Digest, []byte, error) {
+	r, err := f.repository(repo)
+	if err != nil {
+		return "", nil, err
+	}
+	d, data, err := r.fetchManifest(ctx, tag)
+	if errors.Is(err, errAbsent) {
+		return "", nil, errAbsent
+	}
+	return d, data, failure(err, "fetch manifest %s in %s", tag, repo)
 }
 
 // statInside describes what a name in an exhibit is.
@@ -214,16 +230,12 @@ var cosignTypes = map[string]string{
 
 // tagged gives the manifest under a tag as a referrer of that type; without a type it is an index of referrers.
 func (s exhibitSource) tagged(ctx context.Context, tag, artifactType string) ([]ocispec.Descriptor, error) {
-	r, err := s.fs.repository(s.repo)
-	if err != nil {
-		return nil, err
-	}
-	d, data, err := r.fetchManifest(ctx, tag)
+	d, data, err := s.fs.fetchTag(ctx, s.repo, tag)
 	if errors.Is(err, errAbsent) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, failure(err, "fetch manifest %s in %s", tag, s.repo)
+		return nil, err
 	}
 	var m ocispec.Index
 	_ = json.Unmarshal(data, &m) // what is no index has no manifests
