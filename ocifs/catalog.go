@@ -23,13 +23,21 @@ const (
 type catalog struct {
 	flight flights[struct{}]
 
-	mu    sync.Mutex
-	repos []string // sorted
-	until time.Time
-	asked bool // and answered once
-	none  bool // the registry has no such list
-	ours  map[string]bool
-	alive map[string]alive
+	mu      sync.Mutex
+	repos   []string // sorted
+	until   time.Time
+	asked   bool // and answered once
+	none    bool // the registry has no such list
+	changes int  // that may have made a list that is being asked for too old
+	ours    map[string]bool
+	alive   map[string]alive
+	looking map[*look]bool
+}
+
+// look is somebody's look into a repository; what has changed there meanwhile he may not have seen.
+type look struct {
+	repo    string
+	changed bool
 }
 
 // alive is whether a repository has something of others in it. Where again and again nothing is found, as in those that are left
@@ -49,7 +57,7 @@ func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error
 	}
 	defer leave()
 	c.mu.Lock()
-	repos, ok, fresh, asked := c.repos, !c.none, time.Now().Before(c.until), c.asked
+	repos, ok, fresh, asked, changes := c.repos, !c.none, time.Now().Before(c.until), c.asked, c.changes
 	c.mu.Unlock()
 	if fresh {
 		return repos, ok, nil
@@ -63,7 +71,9 @@ func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.repos, c.none, c.asked = repos, !ok, c.asked || ok
-	c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
+	if c.changes == changes {
+		c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
+	}
 	return repos, ok, nil
 }
 
@@ -127,8 +137,12 @@ func (c *catalog) changed(repo string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.alive, repo)
+	for l := range c.looking {
+		l.changed = l.changed || l.repo == repo
+	}
 	if _, known := slices.BinarySearch(c.repos, repo); !known && !c.ours[repo] {
 		c.until = time.Time{}
+		c.changes++
 	}
 }
 
@@ -138,10 +152,21 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 	c := &f.catalog
 	c.mu.Lock()
 	a, known := c.alive[repo]
-	c.mu.Unlock()
 	if known && time.Now().Before(a.until) {
+		c.mu.Unlock()
 		return a.is, nil
 	}
+	mine := &look{repo: repo}
+	if c.looking == nil {
+		c.looking = map[*look]bool{}
+	}
+	c.looking[mine] = true
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.looking, mine)
+	}()
 	d := directory{repo: repo}
 	tags, err := f.listTags(ctx, d)
 	if err != nil {
@@ -166,6 +191,9 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 	a.until = time.Now().Add(a.lasted)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if mine.changed {
+		return a.is, nil
+	}
 	if c.alive == nil || len(c.alive) >= keptAlive {
 		c.alive = map[string]alive{}
 	}
