@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +26,9 @@ func (f *FS) bareAt(ctx context.Context, name string) (*info, error) {
 	if !f.discovers() || name == "/" {
 		return nil, nil
 	}
-	d, err := f.layout.directory(name)
-	if err != nil {
-		return nil, nil // too long to be a repository
-	}
-	if rest := strings.TrimPrefix(strings.TrimPrefix(d.repo, f.prefix), "/"); rest != name[1:] {
-		return nil, nil // others have no names that need to be spelt another way
+	d, ok := f.bareDirectory(name)
+	if !ok {
+		return nil, nil
 	}
 	repos, listed, err := f.catalogued(ctx)
 	if err != nil {
@@ -41,11 +39,21 @@ func (f *FS) bareAt(ctx context.Context, name string) (*info, error) {
 	} else {
 		repos = []string{d.repo}
 	}
-	is, err := f.anyAlive(ctx, repos)
-	if err != nil || !is {
+	is, err := f.areAlive(ctx, [][]string{repos})
+	if err != nil || !is[0] {
 		return nil, err
 	}
 	return bareInfo(name), nil
+}
+
+// bareDirectory gives the place of a name, and whether it can be that of a bare directory.
+func (f *FS) bareDirectory(name string) (d directory, ok bool) {
+	d, err := f.layout.directory(name)
+	if err != nil {
+		return d, false // too long to be a repository
+	}
+	rest := strings.TrimPrefix(strings.TrimPrefix(d.repo, f.prefix), "/")
+	return d, rest == name[1:] // others have no names that need to be spelt another way
 }
 
 func bareInfo(name string) *info {
@@ -72,23 +80,34 @@ func (f *FS) bareIn(ctx context.Context, dir string, taken map[string]bool) ([]*
 	if above != "" {
 		repos = within(repos, above)
 	}
-	var names []string
+	in := map[string][]string{}
 	for _, repo := range repos {
 		base, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(repo, above), "/"), "/")
-		if base != "" && component(base) == base && !taken[base] && (len(names) == 0 || names[len(names)-1] != base) {
-			names = append(names, base)
+		if base == "" || taken[base] {
+			continue
+		}
+		if _, known := in[base]; known {
+			in[base] = append(in[base], repo)
+		} else if _, ok := f.bareDirectory(join(dir, base)); ok {
+			in[base] = []string{repo}
 		}
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	found := make([]*info, len(names))
-	// One after the other, for each has its repositories asked in parallel.
-	for i, base := range names {
-		if found[i], err = f.bareAt(ctx, join(dir, base)); err != nil {
-			return nil, err
+	names := slices.Sorted(maps.Keys(in))
+	sets := make([][]string, len(names))
+	for n, base := range names {
+		sets[n] = in[base]
+	}
+	is, err := f.areAlive(ctx, sets)
+	if err != nil {
+		return nil, err
+	}
+	var found []*info
+	for n, base := range names {
+		if is[n] {
+			found = append(found, bareInfo(join(dir, base)))
 		}
 	}
-	return slices.DeleteFunc(found, func(i *info) bool { return i == nil }), nil
+	return found, nil
 }
 
 // absent is the answer to whoever would change what has no marker and is no file: a bare directory itself is not changed.

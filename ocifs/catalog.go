@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -148,7 +149,7 @@ func (c *catalog) changed(repo string) {
 
 // isAlive says whether somebody's artifact stands under a tag of the repository that is a file's name. What ocidav has
 // left there is none: members of directories that are gone, and tombstones.
-func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
+func (f *FS) isAlive(ctx context.Context, h hands, repo string) (is bool, err error) {
 	c := &f.catalog
 	c.mu.Lock()
 	a, known := c.alive[repo]
@@ -168,22 +169,25 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 		delete(c.looking, mine)
 	}()
 	d := directory{repo: repo}
-	tags, err := f.listTags(ctx, d)
+	var tags []string
+	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, d); return err })
 	if err != nil {
 		return false, err
 	}
 	a = alive{lasted: max(catalogTime, min(2*a.lasted, deadTime))}
-	for _, tag := range tags {
+	// There may be very many tombstones.
+	a.is, err = found(eachBy(ctx, h, tags, func(ctx context.Context, _ int, tag string) error {
 		if name, kind := d.nameOf(tag); kind != tagFile || name == "" {
-			continue
+			return nil
 		}
 		i, err := f.member(ctx, repo, tag)
-		if err != nil {
-			return false, err
+		if err == nil && i != nil && (i.kind == kindForeign || i.kind == kindShared) {
+			err = errFound
 		}
-		if a.is = i != nil && (i.kind == kindForeign || i.kind == kindShared); a.is {
-			break
-		}
+		return err
+	}))
+	if err != nil {
+		return false, err
 	}
 	if a.is {
 		a.lasted = catalogTime
@@ -201,15 +205,8 @@ func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
 	return a.is, nil
 }
 
-// anyAlive says whether one of the repositories is alive.
-func (f *FS) anyAlive(ctx context.Context, repos []string) (bool, error) {
-	err := each(ctx, f, repos, func(ctx context.Context, _ int, repo string) error {
-		is, err := f.isAlive(ctx, repo)
-		if err == nil && is {
-			err = errFound
-		}
-		return err
-	})
+// found says whether a search has ended because it has found something.
+func found(err error) (bool, error) {
 	if errors.Is(err, errFound) {
 		return true, nil
 	}
@@ -217,3 +214,38 @@ func (f *FS) anyAlive(ctx context.Context, repos []string) (bool, error) {
 }
 
 var errFound = errors.New("found")
+
+// areAlive says of several sets of repositories whether one of each is alive. All are asked about at once, and no more of a
+// set when one has been found.
+func (f *FS) areAlive(ctx context.Context, sets [][]string) ([]bool, error) {
+	type question struct {
+		set  int
+		repo string
+	}
+	var questions []question
+	for n, set := range sets {
+		for _, repo := range set {
+			questions = append(questions, question{n, repo})
+		}
+	}
+	is := make([]atomic.Bool, len(sets))
+	h := f.hands() // of all of them: those that wait for a repository hold none
+	err := each(ctx, f, questions, func(ctx context.Context, _ int, q question) error {
+		if is[q.set].Load() {
+			return nil
+		}
+		alive, err := f.isAlive(ctx, h, q.repo)
+		if alive {
+			is[q.set].Store(true)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]bool, len(sets))
+	for n := range sets {
+		all[n] = is[n].Load()
+	}
+	return all, nil
+}

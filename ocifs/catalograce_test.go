@@ -1,6 +1,9 @@
 package ocifs_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"testing"
@@ -35,5 +38,43 @@ func TestCatalogIsToldMeanwhile(t *testing.T) {
 				f.Errorf("%s: shown are %q, want %q", repo, got, want)
 			}
 		}
+	})
+}
+
+// TestCatalogAsksAtOnce: however many repositories others have, and however many tombstones a removed directory has left, they are
+// asked about some at a time and not one after the other.
+func TestCatalogAsksAtOnce(t *testing.T) {
+	const n, latency = 320, 10 * time.Millisecond
+	quick := func(f *fake, what string, do func()) {
+		f.Helper()
+		f.ResetCounts()
+		began := time.Now()
+		do()
+		if took, most := time.Since(began), (2*n/16+10)*latency; took > most { // the bubble's time: rounds of requests
+			f.Errorf("%s takes %s for %d requests, want %s at most", what, took, len(f.Requests()), most)
+		}
+	}
+	inBubble(t, registrytest.Defects{Latency: latency}, func(f *fake) {
+		f.discovering("")
+		for i := range n {
+			f.pushForeign(fmt.Sprint("repo-", i), "v1", "a", "b")
+		}
+		quick(f, "a listing of many repositories", func() {
+			if got := f.names(f.tree(), "/"); len(got) != n {
+				f.Errorf("%d of %d are shown", len(got), n)
+			}
+		})
+	})
+	inBubble(t, registrytest.Defects{Latency: latency, NoDelete: true}, func(f *fake) {
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		f.fill(tree, "/d", n)
+		f.must(tree.RemoveAll(ctx, "/d", nil))
+		f.settle()
+		quick(f, "a look at a removed directory", func() {
+			if _, err := f.tree().Stat(ctx, "/d"); !errors.Is(err, fs.ErrNotExist) {
+				f.Error(err)
+			}
+		})
 	})
 }
