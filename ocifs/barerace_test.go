@@ -112,3 +112,21 @@ func TestBareDirectoryIsNotHidden(t *testing.T) {
 		})
 	}
 }
+
+// TestBareDirectoryGoes: who removes the last artifact sees at once that the directory is gone with it.
+func TestBareDirectoryGoes(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		f.names(tree, "/")
+		f.must(tree.RemoveAll(ctx, "/beside/v1", nil))
+		f.must(tree.RemoveAll(ctx, "/charts/readme.md", nil))
+		if _, err := tree.Stat(ctx, "/beside"); !errors.Is(err, fs.ErrNotExist) {
+			f.Errorf("it is still there: %v", err)
+		}
+		if got := f.names(tree, "/"); !slices.Equal(got, []string{"charts", "images"}) {
+			f.Errorf("listed are %q", got)
+		}
+	})
+}

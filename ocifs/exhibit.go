@@ -255,5 +255,6 @@ func (f *FS) removeExhibit(ctx context.Context, e exhibit) error {
 	if _, err := f.commit(ctx, e.repo, e.tag, &artifact{kind: kindTombstone, modTime: time.Now()}, nothing); err != nil {
 		return err
 	}
+	f.catalog.changed(e.repo) // it may have been the last one in a bare directory
 	return f.removeTagBehind(ctx, e.repo, e.tag)
 }
