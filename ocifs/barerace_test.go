@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"ocidav/ocifs/registrytest"
 )
@@ -127,6 +128,31 @@ func TestBareDirectoryGoes(t *testing.T) {
 		}
 		if got := f.names(tree, "/"); !slices.Equal(got, []string{"charts", "images"}) {
 			f.Errorf("listed are %q", got)
+		}
+	})
+}
+
+// TestDirectoryWithABareOneIsNotMoved: a move leaves nothing behind, so that a directory with something of others in it stays whole,
+// wherever below it that is.
+func TestDirectoryWithABareOneIsNotMoved(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		for _, name := range []string{"/d", "/d/in", "/there", "/there/in"} {
+			f.must(tree.Mkdir(ctx, name, nil))
+		}
+		f.must(put(ctx, tree, "/d/in/f", "x"))
+		f.pushForeign("d/in/bare/deep", "v1", "a", "b")
+		time.Sleep(time.Hour)
+		for _, to := range []string{"/new", "/there"} {
+			if err := tree.Rename(ctx, "/d", to, nil); !errors.Is(err, fs.ErrPermission) {
+				f.Errorf("to %s: %v, want %v", to, err, fs.ErrPermission)
+			}
+		}
+		f.must(copyTo(ctx, tree, "/d", "/copy"))
+		f.settle()
+		if got := f.names(f.tree(), "/d/in"); !slices.Equal(got, []string{"bare", "f"}) {
+			f.Errorf("it holds %q", got)
 		}
 	})
 }
