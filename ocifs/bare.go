@@ -122,16 +122,23 @@ func (f *FS) absent(ctx context.Context, name string) error {
 	return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
-// lookToWrite is look for who will write there: a bare directory gets its marker.
-func (f *FS) lookToWrite(ctx context.Context, p place, ask asker) (state, error) {
+// lookToWrite is look for who will write there if check agrees: a bare directory gets its marker.
+func (f *FS) lookToWrite(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (state, error) {
 	s, err := f.look(ctx, p, ask)
 	if err != nil || !s.bare || s.foreign {
 		return s, err
 	}
+	if err := s.agree(check); err != nil {
+		return state{}, err
+	}
 	if err := f.furnish(ctx, p); err != nil {
 		return state{}, err
 	}
-	return f.look(ctx, p, ask)
+	s, err = f.look(ctx, p, ask)
+	if err == nil && s.bare && !s.foreign { // what is written now would be acknowledged and never seen
+		err = fmt.Errorf("%s: its directory does not exist any more: %w", p.name, fs.ErrNotExist)
+	}
+	return s, err
 }
 
 // furnish puts the markers of the bare directories above p, the uppermost first, so that something can be written there. What

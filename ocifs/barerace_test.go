@@ -4,10 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"ocidav/davfs"
+	"ocidav/ocifs"
 	"ocidav/ocifs/registrytest"
 )
 
@@ -155,4 +159,44 @@ func TestDirectoryWithABareOneIsNotMoved(t *testing.T) {
 			f.Errorf("it holds %q", got)
 		}
 	})
+}
+
+// TestBareDirectoryIsNotWrittenTo: a write that its conditions refuse leaves no markers; and none is acknowledged if the marker is
+// gone again.
+func TestBareDirectoryIsNotWrittenTo(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		ctx, tree, before := f.Context(), f.tree(), f.state()
+		refuse := func(fs.FileInfo) error { return fs.ErrClosed }
+		if _, err := tree.Put(ctx, "/charts/app/new", strings.NewReader("x"), davfs.PutOptions{Check: refuse}); !errors.Is(err, fs.ErrClosed) {
+			f.Errorf("Put: %v", err)
+		}
+		if err := tree.Mkdir(ctx, "/charts/app/new", refuse); !errors.Is(err, fs.ErrClosed) {
+			f.Errorf("Mkdir: %v", err)
+		}
+		if !maps.Equal(f.state(), before) {
+			f.Error("something has changed in the registry")
+		}
+	})
+	for what, write := range map[string]func(*fake, *ocifs.FS) error{
+		"Put":  func(f *fake, tree *ocifs.FS) error { return put(f.Context(), tree, "/charts/app/new", "x") },
+		"Copy": func(f *fake, tree *ocifs.FS) error { return copyTo(f.Context(), tree, "/mine", "/charts/app/new") },
+	} {
+		inBubble(t, registrytest.Defects{}, func(f *fake) {
+			f.shelves("")
+			f.discovering("")
+			discovering := f.change
+			f.change = func(o *ocifs.Options) { discovering(o); o.Freshness = 0 }
+			tree := f.tree()
+			f.must(put(f.Context(), tree, "/mine", "x"))
+			f.Fail(registrytest.Match{Method: "PUT", Path: "/charts/manifests/_d.app"}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+				serve(w, r)
+				f.Phantom("charts", "_d.app") // another server removes the directory
+			}, 0)
+			if err := write(f, tree); !errors.Is(err, fs.ErrNotExist) {
+				f.Errorf("%s: %v, want %v", what, err, fs.ErrNotExist)
+			}
+		})
+	}
 }

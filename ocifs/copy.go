@@ -122,6 +122,9 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 			if missing = f.furnish(ctx, to); missing == nil {
 				target, missing = f.look(ctx, to, f.tagNow)
 			}
+			if missing == nil && target.bare {
+				missing = fmt.Errorf("%s: its directory does not exist any more: %w", to.name, fs.ErrNotExist)
+			}
 		}
 	})
 	source, err = f.look(ctx, from, f.tagNow)

@@ -87,7 +87,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 
 // mayPut looks whether name can become a file and gives the file that is there, nil for none.
 func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (*info, error) {
-	s, err := f.lookToWrite(ctx, p, ask)
+	s, err := f.lookToWrite(ctx, p, check, ask)
 	switch {
 	case err != nil:
 		return nil, err
