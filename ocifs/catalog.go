@@ -88,12 +88,27 @@ func hasNoCatalog(err error) bool {
 	return false
 }
 
-// askCatalog asks for the repositories of the tree. A list that is in order is left where their range ends.
+// askCatalog asks for the repositories of the tree.
 func (f *FS) askCatalog(ctx context.Context) ([]string, error) {
-	var repos []string
-	last, ordered := "", true
-	err := f.registry.Repositories(ctx, f.prefix, func(page []string) error {
-		for _, repo := range page {
+	repos, some, err := f.askCatalogBehind(ctx, f.prefix)
+	if err == nil && !some && f.prefix != "" { // zot lists nothing behind what is no repository
+		repos, _, err = f.askCatalogBehind(ctx, "")
+	}
+	return repos, err
+}
+
+// askCatalogBehind asks for those behind from, and says whether any were listed. A list that is in order is left where the range of
+// the tree ends.
+func (f *FS) askCatalogBehind(ctx context.Context, from string) (repos []string, some bool, err error) {
+	last, ordered, begins := "", true, ""
+	err = f.registry.Repositories(ctx, from, func(page []string) error {
+		if len(page) > 0 && page[0] == begins && page[len(page)-1] == last {
+			return errEnough // it does not know how to go on, and would for ever
+		}
+		for n, repo := range page {
+			if some = true; n == 0 {
+				begins = repo
+			}
 			ordered = ordered && repo > last
 			last = repo
 			if f.layout.holds(repo) {
@@ -106,10 +121,10 @@ func (f *FS) askCatalog(ctx context.Context) ([]string, error) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return nil, err
+		return nil, false, err
 	}
 	slices.Sort(repos)
-	return slices.Compact(repos), nil
+	return slices.Compact(repos), some, nil
 }
 
 // within gives those of the repositories that are repo or below it.

@@ -78,3 +78,38 @@ func TestCatalogAsksAtOnce(t *testing.T) {
 		})
 	})
 }
+
+// TestCatalogOfOtherRegistries: zot lists nothing behind a name that is no repository; and a registry that gives the same page again
+// and again is left.
+func TestCatalogOfOtherRegistries(t *testing.T) {
+	for what, fault := range map[string]func(*fake) registrytest.Fault{
+		"nothing behind": func(f *fake) registrytest.Fault {
+			return func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+				if last := r.URL.Query().Get("last"); last != "" && !slices.Contains(f.Repositories(), last) {
+					fmt.Fprint(w, `{"repositories":[]}`)
+					return
+				}
+				serve(w, r)
+			}
+		},
+		"the same": func(f *fake) registrytest.Fault {
+			return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
+				w.Header().Set("Link", `</v2/_catalog?n=2&last=x>; rel="next"`)
+				fmt.Fprint(w, `{"repositories":["beside","team/charts/app"]}`)
+			}
+		},
+	} {
+		inBubble(t, registrytest.Defects{}, func(f *fake) {
+			f.pushForeign("team/charts/app", "v1", "a", "b")
+			f.pushForeign("beside", "v1", "a", "b")
+			f.discovering("team")
+			f.Fail(registrytest.Match{Path: "/_catalog"}, fault(f), 0)
+			if got := f.names(f.tree(), "/"); !slices.Equal(got, []string{"charts"}) {
+				f.Errorf("%s: shown are %q", what, got)
+			}
+			if n := f.Count("GET catalog"); n > 2 {
+				f.Errorf("%s: it is asked for %d times", what, n)
+			}
+		})
+	}
+}
