@@ -3,6 +3,7 @@ package ocifs
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,17 @@ type alive struct {
 	is     bool
 	until  time.Time
 	lasted time.Duration
+}
+
+// seenAlive gives the repositories, repo and those below it, that were alive when they were last looked at.
+func (c *catalog) seenAlive(repo string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	repos := within(c.repos, repo)
+	if c.none {
+		repos = []string{repo}
+	}
+	return slices.DeleteFunc(repos, func(repo string) bool { return !c.alive[repo].is })
 }
 
 // isAlive says whether somebody's artifact stands under a tag of the repository that is a file's name. What ocidav has

@@ -205,6 +205,21 @@ func (f *FS) noRoot(ctx context.Context, name string, d directory) error {
 	return err
 }
 
+// knownBare says whether there is a bare directory of that name, which a file would hide, if one was seen there: a Put does not
+// wait for the list of repositories, and whoever shows the directory to somebody has it in memory.
+func (f *FS) knownBare(ctx context.Context, name string) (bool, error) {
+	d, ok := f.bareDirectory(name)
+	if !ok || !f.discovers() {
+		return false, nil
+	}
+	repos := f.catalog.seenAlive(d.repo)
+	if len(repos) == 0 {
+		return false, nil
+	}
+	is, err := f.areAlive(ctx, [][]string{repos})
+	return err == nil && is[0], err
+}
+
 // mayCover looks whether i may be copied to p, where nothing has a marker: a file would hide a bare directory.
 func (f *FS) mayCover(ctx context.Context, i *info, p place) error {
 	b, err := f.bareAt(ctx, p.name)

@@ -93,7 +93,7 @@ func TestBareDirectoryIsAnotherDrive(t *testing.T) {
 	})
 }
 
-// TestBareDirectoryIsNotHidden: no file is copied or moved over a bare directory; a directory is, and shows what others have there.
+// TestBareDirectoryIsNotHidden: no file is put, copied or moved over a bare directory that was seen; a directory is, and shows what others have there.
 func TestBareDirectoryIsNotHidden(t *testing.T) {
 	for what, d := range map[string]registrytest.Defects{"listed": {}, "not listed": {NoCatalog: true}} {
 		inBubble(t, d, func(f *fake) {
@@ -108,6 +108,13 @@ func TestBareDirectoryIsNotHidden(t *testing.T) {
 			}
 			if err := tree.Rename(ctx, "/mine", "/charts", nil); !errors.Is(err, fs.ErrPermission) {
 				f.Errorf("%s: Rename: %v, want %v", what, err, fs.ErrPermission)
+			}
+			f.ResetCounts()
+			if err := put(ctx, tree, "/charts", "x"); !errors.Is(err, fs.ErrExist) {
+				f.Errorf("%s: Put: %v, want %v", what, err, fs.ErrExist)
+			}
+			if n := f.Count("GET catalog"); n > 0 {
+				f.Errorf("%s: a Put asks for the list of repositories", what)
 			}
 			f.must(copyTo(ctx, tree, "/dir", "/charts/app"))
 			f.must(tree.Rename(ctx, "/mine", "/charts/app/mine", nil))

@@ -1,6 +1,7 @@
 package ocifs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -95,6 +96,11 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 		return nil, errForeign(p.name)
 	case s.dir != nil:
 		return nil, fmt.Errorf("%s is a directory: %w", p.name, fs.ErrExist)
+	}
+	if s.file == nil {
+		if bare, err := f.knownBare(ctx, p.name); err != nil || bare {
+			return nil, cmp.Or(err, fmt.Errorf("%s is a directory of artifacts that were not written by ocidav: %w", p.name, fs.ErrExist))
+		}
 	}
 	return s.file, s.agree(check)
 }
