@@ -2,8 +2,10 @@ package ocifs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,12 +26,9 @@ func (f *FS) bareAt(ctx context.Context, name string) (*info, error) {
 	if !f.discovers() || name == "/" {
 		return nil, nil
 	}
-	d, err := f.layout.directory(name)
-	if err != nil {
-		return nil, nil // too long to be a repository
-	}
-	if rest := strings.TrimPrefix(strings.TrimPrefix(d.repo, f.prefix), "/"); rest != name[1:] {
-		return nil, nil // others have no names that need to be spelt another way
+	d, ok := f.bareDirectory(name)
+	if !ok {
+		return nil, nil
 	}
 	repos, listed, err := f.catalogued(ctx)
 	if err != nil {
@@ -40,11 +39,21 @@ func (f *FS) bareAt(ctx context.Context, name string) (*info, error) {
 	} else {
 		repos = []string{d.repo}
 	}
-	is, err := f.anyAlive(ctx, repos)
-	if err != nil || !is {
+	is, err := f.areAlive(ctx, [][]string{repos})
+	if err != nil || !is[0] {
 		return nil, err
 	}
 	return bareInfo(name), nil
+}
+
+// bareDirectory gives the place of a name, and whether it can be that of a bare directory.
+func (f *FS) bareDirectory(name string) (d directory, ok bool) {
+	d, err := f.layout.directory(name)
+	if err != nil {
+		return d, false // too long to be a repository
+	}
+	rest := strings.TrimPrefix(strings.TrimPrefix(d.repo, f.prefix), "/")
+	return d, rest == name[1:] // others have no names that need to be spelt another way
 }
 
 func bareInfo(name string) *info {
@@ -71,23 +80,34 @@ func (f *FS) bareIn(ctx context.Context, dir string, taken map[string]bool) ([]*
 	if above != "" {
 		repos = within(repos, above)
 	}
-	var names []string
+	in := map[string][]string{}
 	for _, repo := range repos {
 		base, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(repo, above), "/"), "/")
-		if base != "" && component(base) == base && !taken[base] && (len(names) == 0 || names[len(names)-1] != base) {
-			names = append(names, base)
+		if base == "" || taken[base] {
+			continue
+		}
+		if _, known := in[base]; known {
+			in[base] = append(in[base], repo)
+		} else if _, ok := f.bareDirectory(join(dir, base)); ok {
+			in[base] = []string{repo}
 		}
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	found := make([]*info, len(names))
-	// One after the other, for each has its repositories asked in parallel.
-	for i, base := range names {
-		if found[i], err = f.bareAt(ctx, join(dir, base)); err != nil {
-			return nil, err
+	names := slices.Sorted(maps.Keys(in))
+	sets := make([][]string, len(names))
+	for n, base := range names {
+		sets[n] = in[base]
+	}
+	is, err := f.areAlive(ctx, sets)
+	if err != nil {
+		return nil, err
+	}
+	var found []*info
+	for n, base := range names {
+		if is[n] {
+			found = append(found, bareInfo(join(dir, base)))
 		}
 	}
-	return slices.DeleteFunc(found, func(i *info) bool { return i == nil }), nil
+	return found, nil
 }
 
 // absent is the answer to whoever would change what has no marker and is no file: a bare directory itself is not changed.
@@ -102,16 +122,23 @@ func (f *FS) absent(ctx context.Context, name string) error {
 	return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
 
-// lookToWrite is look for who will write there: a bare directory gets its marker.
-func (f *FS) lookToWrite(ctx context.Context, p place, ask asker) (state, error) {
+// lookToWrite is look for who will write there if check agrees: a bare directory gets its marker.
+func (f *FS) lookToWrite(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (state, error) {
 	s, err := f.look(ctx, p, ask)
 	if err != nil || !s.bare || s.foreign {
 		return s, err
 	}
+	if err := s.agree(check); err != nil {
+		return state{}, err
+	}
 	if err := f.furnish(ctx, p); err != nil {
 		return state{}, err
 	}
-	return f.look(ctx, p, ask)
+	s, err = f.look(ctx, p, ask)
+	if err == nil && s.bare && !s.foreign { // what is written now would be acknowledged and never seen
+		err = fmt.Errorf("%s: its directory does not exist any more: %w", p.name, fs.ErrNotExist)
+	}
+	return s, err
 }
 
 // furnish puts the markers of the bare directories above p, the uppermost first, so that something can be written there. What
@@ -151,12 +178,60 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	began := time.Now()
-	err := f.clearFor(ctx, p, nil, began)
+	if err := f.noRoot(ctx, p.name, d); err != nil {
+		return err
+	}
+	err := f.clearFor(ctx, p, nil, time.Now())
+	if errors.Is(err, fs.ErrExist) { // another server may have put it meanwhile, or before, and we did not know
+		if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
 	return err
+}
+
+// noRoot refuses to take d, the place of the bare directory name, if it is the root of another drive: the files there are no
+// orphans.
+func (f *FS) noRoot(ctx context.Context, name string, d directory) error {
+	tags, err := f.listTags(ctx, d)
+	if err == nil && slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) {
+		err = fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", name, fs.ErrPermission)
+	}
+	return err
+}
+
+// knownBare says whether there is a bare directory of that name, which a file would hide, if one was seen there: a Put does not
+// wait for the list of repositories, and whoever shows the directory to somebody has it in memory.
+func (f *FS) knownBare(ctx context.Context, name string) (bool, error) {
+	d, ok := f.bareDirectory(name)
+	if !ok || !f.discovers() {
+		return false, nil
+	}
+	repos := f.catalog.seenAlive(d.repo)
+	if len(repos) == 0 {
+		return false, nil
+	}
+	is, err := f.areAlive(ctx, [][]string{repos})
+	return err == nil && is[0], err
+}
+
+// mayCover looks whether i may be copied to p, where nothing has a marker: a file would hide a bare directory.
+func (f *FS) mayCover(ctx context.Context, i *info, p place) error {
+	b, err := f.bareAt(ctx, p.name)
+	if err != nil || b == nil {
+		return err
+	}
+	if !i.IsDir() {
+		return fmt.Errorf("%s is a directory of artifacts that were not written by ocidav, and is not replaced by a file: %w", p.name, fs.ErrPermission)
+	}
+	d, err := f.layout.directory(p.name)
+	if err != nil {
+		return err
+	}
+	return f.noRoot(ctx, p.name, d)
 }

@@ -17,30 +17,27 @@ const (
 	catalogGrace = 5 * time.Minute  // more: it is then asked for behind the answer
 	catalogPage  = 1000
 	catalogNames = 200_000 // that are kept; more of them are not looked at
-	deadTime     = 10 * time.Minute
-	keptAlive    = 20_000
 )
 
 // catalog is what is known of the repositories of the tree.
 type catalog struct {
 	flight flights[struct{}]
 
-	mu    sync.Mutex
-	repos []string  // sorted
-	until time.Time // zero: it is not good at all
-	asked bool      // and answered once
-	news  int       // counts what was told that is not in it
-	none  bool      // the registry has no such list
-	ours  map[string]bool
-	alive map[string]alive
+	mu      sync.Mutex
+	repos   []string  // sorted
+	until   time.Time // zero: it is not good at all
+	asked   bool      // and answered once
+	none    bool      // the registry has no such list
+	changes int       // that may have made a list that is being asked for too old
+	ours    map[string]bool
+	alive   map[string]alive
+	looking map[*look]bool
 }
 
-// alive is whether a repository has something of others in it. Where again and again nothing is found, as in those that are left
-// of our own removed directories, it is looked for less often, up to every deadTime.
-type alive struct {
-	is     bool
-	until  time.Time
-	lasted time.Duration
+// look is somebody's look into a repository; what has changed there meanwhile he may not have seen.
+type look struct {
+	repo    string
+	changed bool
 }
 
 // catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them. A list that is a
@@ -92,7 +89,7 @@ func (c *catalog) known() (repos []string, ok bool, age time.Duration) {
 func (f *FS) renewCatalog(ctx context.Context) (repos []string, ok bool, err error) {
 	c := &f.catalog
 	c.mu.Lock()
-	asked, news := c.asked, c.news
+	asked, changes := c.asked, c.changes
 	c.mu.Unlock()
 	began := time.Now()
 	repos, err = f.askCatalog(ctx)
@@ -103,7 +100,7 @@ func (f *FS) renewCatalog(ctx context.Context) (repos []string, ok bool, err err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.repos, c.none, c.asked = repos, !ok, c.asked || ok
-	if c.news == news {
+	if c.changes == changes {
 		c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
 	}
 	return repos, ok, nil
@@ -119,12 +116,27 @@ func hasNoCatalog(err error) bool {
 	return false
 }
 
-// askCatalog asks for the repositories of the tree. A list that is in order is left where their range ends.
+// askCatalog asks for the repositories of the tree.
 func (f *FS) askCatalog(ctx context.Context) ([]string, error) {
-	var repos []string
-	last, ordered := "", true
-	err := f.registry.Repositories(ctx, f.prefix, func(page []string) error {
-		for _, repo := range page {
+	repos, some, err := f.askCatalogBehind(ctx, f.prefix)
+	if err == nil && !some && f.prefix != "" { // zot lists nothing behind what is no repository
+		repos, _, err = f.askCatalogBehind(ctx, "")
+	}
+	return repos, err
+}
+
+// askCatalogBehind asks for those behind from, and says whether any were listed. A list that is in order is left where the range of
+// the tree ends.
+func (f *FS) askCatalogBehind(ctx context.Context, from string) (repos []string, some bool, err error) {
+	last, ordered, begins := "", true, ""
+	err = f.registry.Repositories(ctx, from, func(page []string) error {
+		if len(page) > 0 && page[0] == begins && page[len(page)-1] == last {
+			return errEnough // it does not know how to go on, and would for ever
+		}
+		for n, repo := range page {
+			if some = true; n == 0 {
+				begins = repo
+			}
 			ordered = ordered && repo > last
 			last = repo
 			if f.layout.holds(repo) {
@@ -137,10 +149,10 @@ func (f *FS) askCatalog(ctx context.Context) ([]string, error) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return nil, err
+		return nil, false, err
 	}
 	slices.Sort(repos)
-	return slices.Compact(repos), nil
+	return slices.Compact(repos), some, nil
 }
 
 // within gives those of the repositories that are repo or below it.
@@ -169,66 +181,11 @@ func (c *catalog) changed(repo string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.alive, repo)
+	for l := range c.looking {
+		l.changed = l.changed || l.repo == repo
+	}
 	if _, known := slices.BinarySearch(c.repos, repo); !known && !c.ours[repo] {
 		c.until = time.Time{}
-		c.news++
+		c.changes++
 	}
 }
-
-// isAlive says whether somebody's artifact stands under a tag of the repository that is a file's name. What ocidav has
-// left there is none: members of directories that are gone, and tombstones.
-func (f *FS) isAlive(ctx context.Context, repo string) (bool, error) {
-	c := &f.catalog
-	c.mu.Lock()
-	a, known := c.alive[repo]
-	c.mu.Unlock()
-	if known && time.Now().Before(a.until) {
-		return a.is, nil
-	}
-	d := directory{repo: repo}
-	tags, err := f.listTags(ctx, d)
-	if err != nil {
-		return false, err
-	}
-	a = alive{lasted: max(catalogTime, min(2*a.lasted, deadTime))}
-	for _, tag := range tags {
-		if name, kind := d.nameOf(tag); kind != tagFile || name == "" {
-			continue
-		}
-		i, err := f.member(ctx, repo, tag)
-		if err != nil {
-			return false, err
-		}
-		if a.is = i != nil && (i.kind == kindForeign || i.kind == kindShared); a.is {
-			break
-		}
-	}
-	if a.is {
-		a.lasted = catalogTime
-	}
-	a.until = time.Now().Add(a.lasted)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.alive == nil || len(c.alive) >= keptAlive {
-		c.alive = map[string]alive{}
-	}
-	c.alive[repo] = a
-	return a.is, nil
-}
-
-// anyAlive says whether one of the repositories is alive.
-func (f *FS) anyAlive(ctx context.Context, repos []string) (bool, error) {
-	err := each(ctx, f, repos, func(ctx context.Context, _ int, repo string) error {
-		is, err := f.isAlive(ctx, repo)
-		if err == nil && is {
-			err = errFound
-		}
-		return err
-	})
-	if errors.Is(err, errFound) {
-		return true, nil
-	}
-	return false, err
-}
-
-var errFound = errors.New("found")

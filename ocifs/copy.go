@@ -122,6 +122,9 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 			if missing = f.furnish(ctx, to); missing == nil {
 				target, missing = f.look(ctx, to, f.tagNow)
 			}
+			if missing == nil && target.bare {
+				missing = fmt.Errorf("%s: its directory does not exist any more: %w", to.name, fs.ErrNotExist)
+			}
 		}
 	})
 	source, err = f.look(ctx, from, f.tagNow)
@@ -140,8 +143,10 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 		return source, target, missing
 	case target.foreign:
 		return source, target, errForeign(to.name)
+	case target.shown() == nil:
+		err = f.mayCover(ctx, source.shown(), to)
 	}
-	return source, target, nil
+	return source, target, err
 }
 
 // mountAhead mounts what the file from held when it was last looked at while it is looked at again, which saves a round

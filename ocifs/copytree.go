@@ -99,7 +99,19 @@ func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) 
 			}
 		}
 	}
-	if move && l.foreign > 0 {
+	others := l.foreign > 0
+	if move && !others {
+		taken := make(map[string]bool, len(l.members))
+		for _, m := range l.members {
+			taken[m.name] = true
+		}
+		bare, err := f.bareIn(ctx, src, taken)
+		if err != nil {
+			return l, there, err
+		}
+		others = len(bare) > 0
+	}
+	if move && others {
 		err = fmt.Errorf("%s holds artifacts that were not written by ocidav and cannot be moved: %w", src, fs.ErrPermission)
 	}
 	return l, there, err

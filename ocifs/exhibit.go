@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 
@@ -44,8 +45,9 @@ func (f *FS) exhibitAt(p place, i *info) *exhibit {
 	return &exhibit{name: p.name, repo: p.repo, tag: p.file, modTime: i.modTime}
 }
 
-// missing is the error where the directory above has no marker: it may be an exhibit. None if it is a bare directory.
-func (f *FS) missing(ctx context.Context, name, above string) error {
+// missing is the error where the directory above has no marker: it may be an exhibit. None if it is a bare directory. bare says
+// that it lies in one, where a file of ours is of nothing.
+func (f *FS) missing(ctx context.Context, name, above string, bare bool) error {
 	p, err := f.place(above)
 	if err != nil {
 		return err
@@ -57,7 +59,7 @@ func (f *FS) missing(ctx context.Context, name, above string) error {
 	if e := f.exhibitAt(p, i); e != nil {
 		return &insideError{name: name, exhibit: *e, path: strings.TrimPrefix(name, above+"/")}
 	}
-	if i == nil || i.kind == kindForeign { // else there is a file
+	if i == nil || i.kind == kindForeign || bare && i.kind != kindShared { // else there is a file
 		if b, err := f.bareAt(ctx, above); err != nil || b != nil {
 			return err
 		}
@@ -67,29 +69,41 @@ func (f *FS) missing(ctx context.Context, name, above string) error {
 
 // view is what is in the exhibit e, by the manifest that its tag has now.
 func (f *FS) view(ctx context.Context, e exhibit) (*foreign.View, error) {
-	ref := reference{e.repo, e.tag}
-	for _, ask := range []asker{f.tag, f.askTag, f.askTag} {
-		i, err := ask(ctx, e.repo, e.tag)
-		switch {
-		case err != nil:
-			return nil, err
-		case i == nil || i.kind != kindForeign: // removed since, or ours
-			return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
-		}
-		t, _, known := f.tags.last(ref)
-		if !known || t.digest == "" {
-			continue // it has changed meanwhile
-		}
-		data, err := f.manifestBytes(ctx, e.repo, t)
-		if err == nil {
-			desc := ocispec.Descriptor{Digest: t.digest, Size: int64(len(data))}
-			return foreign.New(exhibitSource{f, e}, e.tag, desc, data), nil
-		}
-		if !errors.Is(err, errAbsent) {
-			return nil, err
-		}
+	i, err := f.tag(ctx, e.repo, e.tag)
+	if err != nil {
+		return nil, err
 	}
-	return nil, failure(errors.New("the registry has the tag and not its manifest, or it changes all the time"), "look into %s", e.name)
+	if i == nil {
+		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
+	}
+	t, _, _ := f.tags.last(reference{e.repo, e.tag})
+	data, err := []byte(nil), errAbsent
+	if t.digest != "" {
+		data, err = f.manifestBytes(ctx, e.repo, t)
+	}
+	if errors.Is(err, errAbsent) { // the tag has changed since, or is said to have: what it is now the registry knows
+		t.digest, data, err = f.fetchTag(ctx, e.repo, e.tag)
+	}
+	if errors.Is(err, errAbsent) {
+		return nil, fmt.Errorf("%s: %w", e.name, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return foreign.New(exhibitSource{f, e}, e.tag, ocispec.Descriptor{Digest: t.digest, Size: int64(len(data))}, data), nil
+}
+
+// fetchTag asks the registry for the manifest under a tag, whatever is known of it. errAbsent: there is none.
+func (f *FS) fetchTag(ctx context.Context, repo, tag string) (digest.Digest, []byte, error) {
+	r, err := f.repository(repo)
+	if err != nil {
+		return "", nil, err
+	}
+	d, data, err := r.fetchManifest(ctx, tag)
+	if errors.Is(err, errAbsent) {
+		return "", nil, errAbsent
+	}
+	return d, data, failure(err, "fetch manifest %s in %s", tag, repo)
 }
 
 // statInside describes what a name in an exhibit is.
@@ -216,16 +230,12 @@ var cosignTypes = map[string]string{
 
 // tagged gives the manifest under a tag as a referrer of that type; without a type it is an index of referrers.
 func (s exhibitSource) tagged(ctx context.Context, tag, artifactType string) ([]ocispec.Descriptor, error) {
-	r, err := s.fs.repository(s.repo)
-	if err != nil {
-		return nil, err
-	}
-	d, data, err := r.fetchManifest(ctx, tag)
+	d, data, err := s.fs.fetchTag(ctx, s.repo, tag)
 	if errors.Is(err, errAbsent) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, failure(err, "fetch manifest %s in %s", tag, s.repo)
+		return nil, err
 	}
 	var m ocispec.Index
 	_ = json.Unmarshal(data, &m) // what is no index has no manifests
@@ -245,5 +255,6 @@ func (f *FS) removeExhibit(ctx context.Context, e exhibit) error {
 	if _, err := f.commit(ctx, e.repo, e.tag, &artifact{kind: kindTombstone, modTime: time.Now()}, nothing); err != nil {
 		return err
 	}
+	f.catalog.changed(e.repo) // it may have been the last one in a bare directory
 	return f.removeTagBehind(ctx, e.repo, e.tag)
 }

@@ -134,7 +134,7 @@ func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, erro
 			return state{}, failures[i]
 		}
 		if bare || answers[i] == nil { // below it our markers are of nothing
-			if err := f.missing(ctx, p.name, questions[i].name); err != nil {
+			if err := f.missing(ctx, p.name, questions[i].name, bare); err != nil {
 				return state{}, err
 			}
 			bare = true

@@ -46,7 +46,7 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 
 // mayMake looks whether p can become a directory.
 func (f *FS) mayMake(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) error {
-	s, err := f.lookToWrite(ctx, p, ask)
+	s, err := f.lookToWrite(ctx, p, check, ask)
 	switch {
 	case err != nil:
 		return err

@@ -101,7 +101,7 @@
 // or in one below: found in the registry's list of repositories, which is asked for at most every half minute, behind an answer
 // if it is but a little too old, and within the root's range, or where there is none by its name alone. Of what is ours nothing is shown there: it is what a removed
 // directory has left. Whoever writes there has the markers put first, as Mkdir would. A bare directory itself is not removed,
-// copied or moved. catalog.go, bare.go
+// copied or moved. catalog.go, alive.go, bare.go
 //
 // # Directories
 //

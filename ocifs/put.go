@@ -1,6 +1,7 @@
 package ocifs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -87,7 +88,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 
 // mayPut looks whether name can become a file and gives the file that is there, nil for none.
 func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (*info, error) {
-	s, err := f.lookToWrite(ctx, p, ask)
+	s, err := f.lookToWrite(ctx, p, check, ask)
 	switch {
 	case err != nil:
 		return nil, err
@@ -95,6 +96,11 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 		return nil, errForeign(p.name)
 	case s.dir != nil:
 		return nil, fmt.Errorf("%s is a directory: %w", p.name, fs.ErrExist)
+	}
+	if s.file == nil {
+		if bare, err := f.knownBare(ctx, p.name); err != nil || bare {
+			return nil, cmp.Or(err, fmt.Errorf("%s is a directory of artifacts that were not written by ocidav: %w", p.name, fs.ErrExist))
+		}
 	}
 	return s.file, s.agree(check)
 }

@@ -5,20 +5,23 @@ import "slices"
 // tagList is the tags of a directory: those that were listed, and those that may have come since. One too many costs a
 // question, and reads as absent; one too few would hide a file.
 type tagList struct {
-	listed []string // sorted, each once
-	since  []string
+	listed  []string // sorted, each once
+	since   []string
+	changes int // of any of them
 }
 
-// maxSince is the number of tags after which a list is asked for anew, for many of them may have gone again.
+// maxSince is the number of changes after which a list is asked for anew, or a tenth of a long one, for many of its tags may have
+// gone again: those that were listed too.
 const maxSince = 1000
 
-// with adds a tag. False: there are too many.
+// with adds a tag. False: there have been too many changes.
 func (l tagList) with(tag string) (tagList, bool) {
+	if l.changes >= max(maxSince, len(l.listed)/10) || len(l.since) >= maxSince {
+		return tagList{}, false
+	}
+	l.changes++
 	if _, ok := slices.BinarySearch(l.listed, tag); ok || slices.Contains(l.since, tag) {
 		return l, true
-	}
-	if len(l.since) >= maxSince {
-		return tagList{}, false
 	}
 	l.since = append(l.since, tag) // behind the end of all earlier ones, which share it
 	return l, true

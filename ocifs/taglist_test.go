@@ -117,3 +117,27 @@ func TestListUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// TestListForgetsTheGone: tags that have gone are not asked about for ever, where a list is kept without limit of time.
+func TestListForgetsTheGone(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		const n = 3000
+		f.change = func(o *ocifs.Options) { o.Freshness = ocifs.Told }
+		ctx := f.Context()
+		f.fill(f.tree(), "/d", n)
+		tree := f.tree()
+		f.names(tree, "/d")
+		for i := range n - 1 {
+			f.must(tree.RemoveAll(ctx, fmt.Sprintf("/d/m%05d", i), nil))
+		}
+		f.settle()
+		tree.Changed("elsewhere", digestOf("something").String()) // after which it is not known any more what is under any tag
+		f.ResetCounts()
+		if got := f.names(tree, "/d"); !slices.Equal(got, []string{"m"}) {
+			f.Errorf("listed are %d", len(got))
+		}
+		if asked := len(f.Requests()); asked > 1000+10 {
+			f.Errorf("%d requests for a directory with one file", asked)
+		}
+	})
+}
