@@ -90,7 +90,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			{
+			configured(&cli.Command{
 				Name: "serve", Usage: "serve the drive until SIGTERM", OnUsageError: onUsageError, Flags: serveFlags(),
 				Description: "Without --registry the drive is on a registry of its own in --data, which --registry-listen shows to others.",
 				Action: func(c *cli.Context) error {
@@ -100,14 +100,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 					}
 					return serve(c.Context, cfg, stderr)
 				},
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "gc", Usage: "free what no file needs any more in the data directory of a drive that does not run", OnUsageError: onUsageError,
 				Flags:       []cli.Flag{dataFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only tell"}},
 				Description: "A running drive does it by itself, at start and after each --gc-interval. No other registry may serve the directory meanwhile.",
 				Action:      func(c *cli.Context) error { return collect(c, stdout, stderr) },
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
 				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag()},
 				Action: func(c *cli.Context) error {
@@ -116,14 +116,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 					}
 					return front.Health(c.Context, c.String("listen"), c.String("prefix"), c.String("tls-cert") != "")
 				},
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
 				ArgsUsage: "REF", Flags: append(credentialFlags(), profileFlags()...),
 				Description: "REF is that of serve --registry. A few small artifacts are pushed to PREFIX/x.probe and removed again,\n" +
 					"and what the registry does not let go of is named.",
 				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
-			},
+			}),
 			{
 				Name: "version", Usage: "print the version",
 				Action: func(*cli.Context) error { _, err := fmt.Fprintln(stdout, "ocidav", version()); return err },
@@ -452,14 +452,14 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	if cfg.tlsCert != "" {
 		scheme = "https"
 		if certificate, err = front.LoadCertificate(cfg.tlsCert, cfg.tlsKey, log); err != nil {
-			return usageError{err}
+			return usage("--tls-cert, --tls-key: %w", err)
 		}
 		reload.OnHangup(ctx, certificate.Reload)
 	}
 	var users *davfs.Auth // nil is everybody
 	if cfg.auth == "htpasswd" {
 		if users, err = davfs.OpenAuth(cfg.htpasswd, cfg.anonymousRead, cfg.readers, log); err != nil {
-			return usageError{err}
+			return usage("--htpasswd: %w", err)
 		}
 		reload.OnHangup(ctx, users.Users.Reload)
 	}
