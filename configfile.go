@@ -39,7 +39,7 @@ func configured(cmd *cli.Command) *cli.Command {
 	for i, f := range cmd.Flags {
 		cmd.Flags[i] = sourced(f)
 	}
-	cmd.Flags = append(cmd.Flags, text("config", "", "YAML `FILE` with serve's flags as keys, without the dashes; the command line and variables come first"))
+	cmd.Flags = append(cmd.Flags, configFlag())
 	action := cmd.Action
 	cmd.Action = func(c *cli.Context) error {
 		file := c.String("config")
@@ -55,7 +55,11 @@ func configured(cmd *cli.Command) *cli.Command {
 		}
 		return s.locate(action(c))
 	}
-	return cmd
+	return completing(cmd)
+}
+
+func configFlag() cli.Flag {
+	return text("config", "", "YAML `FILE` with serve's flags as keys, without the dashes; the command line and variables come first")
 }
 
 // sourced is the flag as one that altsrc can set.

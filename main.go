@@ -25,7 +25,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +60,7 @@ func main() {
 
 // run is the program: 0 for success, 2 for a bad command line, 1 for anything else, with one line of reason on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	forgetVariables(args)
 	err := newApp(stdout, stderr).RunContext(ctx, args)
 	if err == nil {
 		return 0
@@ -81,11 +81,15 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	onUsageError := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	return &cli.App{
 		Name: "ocidav", Usage: "a WebDAV drive on an OCI registry", Version: version(),
-		Writer: stdout, ErrWriter: stderr, HideVersion: true, OnUsageError: onUsageError,
+		Writer: stdout, ErrWriter: stderr, HideVersion: true, EnableBashCompletion: true, OnUsageError: onUsageError,
+		Flags:          []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "as the command version", DisableDefaultText: true}},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and decides
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage("there is no command %q; see ocidav help", c.Args().First())
+			}
+			if c.Bool("version") {
+				return tellVersion(stdout)
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -125,9 +129,10 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
 			}),
 			{
-				Name: "version", Usage: "print the version",
-				Action: func(*cli.Context) error { _, err := fmt.Fprintln(stdout, "ocidav", version()); return err },
+				Name: "version", Usage: "print the version, the revision that it was built from, and the Go version",
+				Action: func(*cli.Context) error { return tellVersion(stdout) },
 			},
+			completionCommand(stdout),
 		},
 	}
 }
@@ -666,15 +671,6 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s %s\n", word, done)
 	return err
-}
-
-// version is what the build knows of itself.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }
 
 // byteSize is a flag's number of bytes: 1048576, 1MiB, 1.5GiB, 10GB.
