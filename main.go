@@ -133,6 +133,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 				Action: func(*cli.Context) error { return tellVersion(stdout) },
 			},
 			completionCommand(stdout),
+			cacheCommand(stdout, onUsageError),
 		},
 	}
 }
@@ -153,6 +154,10 @@ func dataFlag() cli.Flag {
 	return text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry")
 }
 
+func cacheDirFlag() cli.Flag {
+	return text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way")
+}
+
 func serveFlags() []cli.Flag {
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
@@ -164,7 +169,7 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "gc-interval", Value: 24 * time.Hour, EnvVars: env("gc-interval"),
 			Usage: "how often the embedded registry frees what no file needs any more, and at start; 0 never"},
 		text("registry-listen", "", "`ADDRESS` that shows the embedded registry to OCI clients"),
-		text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way"),
+		cacheDirFlag(),
 		size("cache-size", 10<<30, "`BYTES` that the cache may take; 0 turns it off"),
 		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
