@@ -25,7 +25,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +60,7 @@ func main() {
 
 // run is the program: 0 for success, 2 for a bad command line, 1 for anything else, with one line of reason on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	forgetVariables(args)
 	err := newApp(stdout, stderr).RunContext(ctx, args)
 	if err == nil {
 		return 0
@@ -81,16 +81,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	onUsageError := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	return &cli.App{
 		Name: "ocidav", Usage: "a WebDAV drive on an OCI registry", Version: version(),
-		Writer: stdout, ErrWriter: stderr, HideVersion: true, OnUsageError: onUsageError,
+		Writer: stdout, ErrWriter: stderr, HideVersion: true, EnableBashCompletion: true, OnUsageError: onUsageError,
+		Flags:          []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "as the command version", DisableDefaultText: true}},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and decides
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage("there is no command %q; see ocidav help", c.Args().First())
 			}
+			if c.Bool("version") {
+				return tellVersion(stdout)
+			}
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			{
+			configured(&cli.Command{
 				Name: "serve", Usage: "serve the drive until SIGTERM", OnUsageError: onUsageError, Flags: serveFlags(),
 				Description: "Without --registry the drive is on a registry of its own in --data, which --registry-listen shows to others.",
 				Action: func(c *cli.Context) error {
@@ -100,14 +104,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 					}
 					return serve(c.Context, cfg, stderr)
 				},
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "gc", Usage: "free what no file needs any more in the data directory of a drive that does not run", OnUsageError: onUsageError,
 				Flags:       []cli.Flag{dataFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only tell"}},
 				Description: "A running drive does it by itself, at start and after each --gc-interval. No other registry may serve the directory meanwhile.",
 				Action:      func(c *cli.Context) error { return collect(c, stdout, stderr) },
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
 				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag()},
 				Action: func(c *cli.Context) error {
@@ -116,18 +120,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 					}
 					return front.Health(c.Context, c.String("listen"), c.String("prefix"), c.String("tls-cert") != "")
 				},
-			},
-			{
+			}),
+			configured(&cli.Command{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
 				ArgsUsage: "REF", Flags: append(credentialFlags(), profileFlags()...),
 				Description: "REF is that of serve --registry. A few small artifacts are pushed to PREFIX/x.probe and removed again,\n" +
 					"and what the registry does not let go of is named.",
 				Action: func(c *cli.Context) error { return probeRegistry(c, stdout) },
-			},
+			}),
 			{
-				Name: "version", Usage: "print the version",
-				Action: func(*cli.Context) error { _, err := fmt.Fprintln(stdout, "ocidav", version()); return err },
+				Name: "version", Usage: "print the version, the revision that it was built from, and the Go version",
+				Action: func(*cli.Context) error { return tellVersion(stdout) },
 			},
+			completionCommand(stdout),
+			cacheCommand(stdout, onUsageError),
 		},
 	}
 }
@@ -148,6 +154,10 @@ func dataFlag() cli.Flag {
 	return text("data", defaultDir("XDG_DATA_HOME", ".local", "share"), "`DIR` of the embedded registry")
 }
 
+func cacheDirFlag() cli.Flag {
+	return text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way")
+}
+
 func serveFlags() []cli.Flag {
 	size := func(name string, value byteSize, help string) cli.Flag {
 		return &cli.GenericFlag{Name: name, Value: &value, Usage: help, EnvVars: env(name)}
@@ -159,7 +169,7 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "gc-interval", Value: 24 * time.Hour, EnvVars: env("gc-interval"),
 			Usage: "how often the embedded registry frees what no file needs any more, and at start; 0 never"},
 		text("registry-listen", "", "`ADDRESS` that shows the embedded registry to OCI clients"),
-		text("cache-dir", defaultDir("XDG_CACHE_HOME", ".cache"), "`DIR` of the cache and of uploads on their way"),
+		cacheDirFlag(),
 		size("cache-size", 10<<30, "`BYTES` that the cache may take; 0 turns it off"),
 		&cli.DurationFlag{Name: "freshness", Value: 2 * time.Second, EnvVars: env("freshness"),
 			Usage: "for how long the registry's answer about a name is good; the embedded one's always is"},
@@ -452,14 +462,14 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	if cfg.tlsCert != "" {
 		scheme = "https"
 		if certificate, err = front.LoadCertificate(cfg.tlsCert, cfg.tlsKey, log); err != nil {
-			return usageError{err}
+			return usage("--tls-cert, --tls-key: %w", err)
 		}
 		reload.OnHangup(ctx, certificate.Reload)
 	}
 	var users *davfs.Auth // nil is everybody
 	if cfg.auth == "htpasswd" {
 		if users, err = davfs.OpenAuth(cfg.htpasswd, cfg.anonymousRead, cfg.readers, log); err != nil {
-			return usageError{err}
+			return usage("--htpasswd: %w", err)
 		}
 		reload.OnHangup(ctx, users.Users.Reload)
 	}
@@ -666,15 +676,6 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s %s\n", word, done)
 	return err
-}
-
-// version is what the build knows of itself.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }
 
 // byteSize is a flag's number of bytes: 1048576, 1MiB, 1.5GiB, 10GB.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -471,6 +472,11 @@ func TestCommands(t *testing.T) {
 		says string
 	}{
 		{[]string{"version"}, 0, "ocidav "},
+		{[]string{"version"}, 0, runtime.Version()},
+		{[]string{"--version"}, 0, "\nrevision "},
+		{[]string{"completion"}, 2, "bash, zsh or fish"},
+		{[]string{"completion", "tcsh"}, 2, "bash, zsh or fish"},
+		{[]string{"completion", "zsh", "fish"}, 2, "bash, zsh or fish"},
 		{[]string{}, 0, "COMMANDS"},
 		{[]string{"help"}, 0, "COMMANDS"},
 		{[]string{"serve", "--help"}, 0, "--registry"},

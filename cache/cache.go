@@ -11,7 +11,8 @@
 //
 // The file system is the index: what lies there under a proper name is an entry, what it takes on the disk its charge
 // and its modification time its recency. Anything else in the directory is not ours and left alone. A second process in
-// the same directory says so once and keeps nothing.
+// the same directory says so once and keeps nothing. Upkeep counts, prunes and verifies what lies there while no process
+// uses it; it takes the lock for that.
 //
 // # Blocks
 //
@@ -58,7 +59,8 @@
 // store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
 // blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
 // the disk, take.go what a writer has in a file, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go
-// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what fits in memory.
+// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what fits in memory. upkeep.go
+// is for who looks after a directory.
 package cache
 
 import (

@@ -113,9 +113,11 @@ func TestBadStart(t *testing.T) {
 func TestSmallCommands(t *testing.T) {
 	t.Parallel()
 	program := ocidav(t)
-	line := regexp.MustCompile(`^ocidav \S+\n$`)
-	if code, out, errs := runOcidav(t, program, nil, "version"); code != 0 || !line.MatchString(out) {
-		t.Errorf("version: %d, %q, %q", code, out, errs)
+	lines := regexp.MustCompile(`^ocidav \S+\nrevision \S.*\ngo1\S+ \w+/\w+\n$`)
+	for _, arg := range []string{"version", "--version"} {
+		if code, out, errs := runOcidav(t, program, nil, arg); code != 0 || !lines.MatchString(out) {
+			t.Errorf("%s: %d, %q, %q", arg, code, out, errs)
+		}
 	}
 	for _, args := range [][]string{{"help"}, {"--help"}, {"serve", "--help"}} {
 		code, out, errs := runOcidav(t, program, nil, args...)
