@@ -11,9 +11,13 @@ import (
 	"time"
 )
 
+// Bounds of a connection; those of bodies and answers are in patience.go.
 const (
 	readHeaderTimeout = 30 * time.Second
 	idleTimeout       = 5 * time.Minute
+	// maxHeader is far above what clients send: an If of 256 locks has some 40 KiB. net/http answers 431, and lets pass
+	// 4 KiB more.
+	maxHeader = 128 << 10
 )
 
 // Servers are the listeners of one process. The zero value but for Log is ready.
@@ -30,19 +34,23 @@ func (s *Servers) Start(address string, h http.Handler, certificate *Certificate
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
-		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-	}
+	server := s.server(h)
 	s.list = append(s.list, server)
 	errs := s.failed()
 	go func() {
-		if err := serve(server, l, certificate); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(server, patient{l, patience}, certificate); !errors.Is(err, http.ErrServerClosed) {
 			errs <- err
 		}
 	}()
 	return l.Addr(), nil
+}
+
+func (s *Servers) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: wrap(h, patience), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the drive's to answer
+		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
 }
 
 func serve(server *http.Server, l net.Listener, certificate *Certificate) error {
