@@ -1,12 +1,15 @@
 package front
 
 import (
+	"cmp"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -182,38 +185,65 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom goes on after a deadline only where the kernel copies from a file: the file then stands where the client is.
-// Any other copy has read more than was taken.
+// filePiece is sent before the deadline is set anew: in 5 minutes that is 220 KiB a second, and what is slower goes on too as
+// long as some of it was taken.
+const filePiece = 64 << 20
+
+// ReadFrom has the kernel send a file, in pieces. After a deadline it goes on where it is known how much was taken.
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	rf, ok := c.Conn.(io.ReaderFrom)
-	file := fileUnder(src)
+	file, size := fileUnder(src)
 	if !ok || file == nil {
 		return io.Copy(struct{ io.Writer }{c}, src)
 	}
-	start, err := file.Seek(0, io.SeekCurrent)
+	if lr, ok := src.(*io.LimitedReader); ok {
+		defer func() { lr.N -= n }()
+	}
+	at, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, err
 	}
-	for again := false; ; again = true {
+	for again := false; n < size; again = true {
 		c.arm(time.Now(), again)
-		m, err := rf.ReadFrom(src)
+		piece := min(size-n, filePiece)
+		m, err := rf.ReadFrom(&io.LimitedReader{R: file, N: piece})
 		n += m
-		if !moved(m, err) {
-			return n, err
+		if at, ok = follow(file, at, m); !ok {
+			return n, cmp.Or(err, errLost)
 		}
-		if at, e := file.Seek(0, io.SeekCurrent); e != nil || at != start+n {
+		if err != nil && !moved(m, err) || err == nil && m < piece {
 			return n, err
 		}
 	}
+	return n, nil
 }
 
-// fileUnder gives the file that src is, or the first part of.
-func fileUnder(src io.Reader) *os.File {
-	if lr, ok := src.(*io.LimitedReader); ok {
-		src = lr.R
+var errLost = errors.New("it is not known how much of a file was sent")
+
+// follow has a file that stood at from stand where m bytes of it have gone, and says whether that is known. The kernel moves an
+// os.File by itself; what only has a descriptor (ocifs) stands still meanwhile.
+func follow(file sendable, from, m int64) (at int64, ok bool) {
+	at, err := file.Seek(0, io.SeekCurrent)
+	if err == nil && at == from && m > 0 {
+		at, err = file.Seek(from+m, io.SeekStart)
 	}
-	f, _ := src.(*os.File)
-	return f
+	return at, err == nil && at == from+m
+}
+
+// sendable is what the kernel can send: it has a descriptor.
+type sendable interface {
+	io.ReadSeeker
+	syscall.Conn
+}
+
+// fileUnder gives the file that src is, or the first part of, and how much of it is to be sent; nil if it is none.
+func fileUnder(src io.Reader) (sendable, int64) {
+	size := int64(math.MaxInt64)
+	if lr, ok := src.(*io.LimitedReader); ok {
+		src, size = lr.R, lr.N
+	}
+	f, _ := src.(sendable)
+	return f, size
 }
 
 // CloseWrite is that of a TCP connection.
