@@ -71,6 +71,8 @@ func sourced(f cli.Flag) cli.Flag {
 		return altsrc.NewBoolFlag(f)
 	case *cli.DurationFlag:
 		return altsrc.NewDurationFlag(f)
+	case *cli.IntFlag:
+		return altsrc.NewIntFlag(f)
 	case *cli.Float64Flag:
 		return altsrc.NewFloat64Flag(f)
 	case *cli.GenericFlag:
