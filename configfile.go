@@ -205,6 +205,14 @@ func (s source) Duration(name string) (time.Duration, error) {
 	return time.ParseDuration(s.of[name].text)
 }
 
+func (s source) Int(name string) (int, error) {
+	number, err := strconv.Atoi(s.of[name].text)
+	if err != nil {
+		err = fmt.Errorf("%q is no whole number", s.of[name].text)
+	}
+	return number, err
+}
+
 func (s source) Float64(name string) (float64, error) {
 	number, err := strconv.ParseFloat(s.of[name].text, 64)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestConfigFileSetsEveryFlag(t *testing.T) {
 			want[name] = "true"
 		case *cli.DurationFlag:
 			want[name] = "17m0s"
-		case *cli.Float64Flag:
+		case *cli.IntFlag, *cli.Float64Flag:
 			want[name] = "5"
 		case *cli.GenericFlag:
 			want[name] = "3GiB"
