@@ -156,7 +156,11 @@ func (s *settings) apply(c *cli.Context, flags []cli.Flag) error {
 	for _, f := range flags {
 		name := f.Names()[0]
 		before := c.IsSet(name)
-		if err := altsrc.ApplyInputSourceValues(c, source, []cli.Flag{f}); err != nil {
+		err := altsrc.ApplyInputSourceValues(c, source, []cli.Flag{f})
+		if setting, ok := s.of[name]; ok && err == nil && !c.IsSet(name) {
+			err = c.Set(name, setting.text) // altsrc takes an empty variable for one that is set, the flag did not
+		}
+		if err != nil {
 			return usage("%s:%d: %s: %w", s.file, s.of[name].line, name, err)
 		}
 		if !before && c.IsSet(name) {

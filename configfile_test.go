@@ -97,6 +97,7 @@ func TestConfigFileSetsEveryFlag(t *testing.T) {
 		t.Error(err)
 	}
 
+	t.Setenv("OCIDAV_WRITE_TIMEOUT", "")
 	err = parse(t, func(c *cli.Context) error {
 		if got := c.String("trusted-proxies"); got != "10.0.0.7,fd00::/8" {
 			t.Errorf("trusted-proxies is %s", got)
@@ -107,11 +108,14 @@ func TestConfigFileSetsEveryFlag(t *testing.T) {
 		if got := int64(*c.Generic("part-size").(*byteSize)); got != 1<<20 {
 			t.Errorf("part-size is %d", got)
 		}
+		if got := c.Duration("write-timeout"); got != 5*time.Minute {
+			t.Errorf("write-timeout is %s, with an empty variable", got)
+		}
 		if c.Duration("freshness") != 0 || c.IsSet("quota") || !c.IsSet("registry") {
 			t.Errorf("freshness %s, quota %t, registry %t", c.Duration("freshness"), c.IsSet("quota"), c.IsSet("registry"))
 		}
 		return nil
-	}, "--config", write(t, "# ours\ntrusted-proxies:\n  - 10.0.0.7\n  - fd00::/8\nregistry-profile: [gitlab, page=50]\npart-size: 1048576\nfreshness: 0\nregistry: ''\n"))
+	}, "--config", write(t, "# ours\ntrusted-proxies:\n  - 10.0.0.7\n  - fd00::/8\nregistry-profile: [gitlab, page=50]\npart-size: 1048576\nfreshness: 0\nregistry: ''\nwrite-timeout: 5m\n"))
 	if err != nil {
 		t.Error(err)
 	}
