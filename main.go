@@ -184,6 +184,8 @@ func serveFlags() []cli.Flag {
 		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed"),
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
+		&cli.IntFlag{Name: "max-requests-per-client", Value: 128, EnvVars: env("max-requests-per-client"),
+			Usage: "requests that one user, or one address where nobody logs in, has running at the same time; 0 is no limit"},
 		text("junk", "memory", "what becomes of files that systems make for themselves (._*, .DS_Store, Thumbs.db, desktop.ini): memory, store or reject"),
 		flagged("no-index", "push no index of large directories, by which another machine lists them quickly"),
 		flagged("no-discover", "do not look for repositories that others have filled"),
@@ -235,6 +237,7 @@ type config struct {
 	publicURL           *url.URL
 	trusted             []netip.Prefix
 	quota               int64 // negative: not told
+	maxRequests         int
 	junk                davfs.Junk
 	readOnly, noIndex   bool
 	discover            bool
@@ -268,7 +271,7 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
-		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
@@ -284,6 +287,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--log-format %s: want text or json", c.String("log-format"))
 	case cfg.freshness < 0:
 		return cfg, usage("--freshness %s: want zero or more", cfg.freshness)
+	case cfg.maxRequests < 0:
+		return cfg, usage("--max-requests-per-client %d: want zero or more", cfg.maxRequests)
 	case cfg.uploadMemory < 1<<20:
 		return cfg, usage("--upload-memory %d: want 1MiB or more", cfg.uploadMemory)
 	case cfg.writeTimeout <= 0:
@@ -434,6 +439,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	go mime.TypeByExtension(".txt") // reads its tables, which takes milliseconds, before somebody waits for the first GET
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
+	keepPrivate()
 
 	spool, index := filepath.Join(cfg.cacheDir, "spool"), filepath.Join(cfg.cacheDir, "directories")
 	for _, dir := range []string{spool, index} {
@@ -497,7 +503,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	drive := &davfs.Handler{
 		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
-		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), Log: log,
+		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
 	}
 
 	metrics.Watch(admin.Sources{
@@ -651,6 +657,7 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	if _, err := os.Stat(filepath.Join(dir, "docker")); err != nil { // Open would make it
 		return fmt.Errorf("there is no registry in the data directory: %w", err)
 	}
+	keepPrivate()
 	reg, err := embedded.Open(dir, embedded.Options{Log: newLog(config{logLevel: slog.LevelWarn}, stderr)})
 	if errors.Is(err, embedded.ErrInUse) {
 		return fmt.Errorf("%w: a running drive collects by itself, see serve --gc-interval", err)

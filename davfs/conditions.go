@@ -41,8 +41,11 @@ func (c *conditions) stated() bool {
 	})
 }
 
-// maxIfLists bounds what one If header can ask of the tree. Clients send one list for each lock that they hold.
-const maxIfLists = 256
+// Bounds of what one If header can ask of the tree and of the locks. Clients send one list for each lock that they hold.
+const (
+	maxIfLists      = 256
+	maxIfConditions = 1024
+)
 
 var errPrecondition = refuse(http.StatusPreconditionFailed, "A condition of the request does not hold.")
 
@@ -57,8 +60,12 @@ func (h *Handler) readConditions(r *http.Request, rq *request) error {
 		}
 		c.lists = append(c.lists, lists...)
 	}
-	if len(c.lists) > maxIfLists {
-		return refuse(http.StatusBadRequest, "The If header has too many lists.")
+	n := 0
+	for _, l := range c.lists {
+		n += len(l.conds)
+	}
+	if len(c.lists) > maxIfLists || n > maxIfConditions {
+		return refuse(http.StatusBadRequest, "The If header has too many conditions.")
 	}
 	for _, l := range c.lists {
 		for i, cond := range l.conds {

@@ -38,7 +38,8 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, auth.go on htpasswd.go and throttle.go says who may make it, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
+// writes the line of each request, auth.go on htpasswd.go and throttle.go says who may make it, places.go how many at a
+// time, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
 // turns.go its changes in order.
 //
 // # Properties
@@ -154,17 +155,22 @@ type Handler struct {
 	// directory has the two properties.
 	Quota func(ctx context.Context) (available, used int64)
 
+	// MaxRequests is how many requests one client, a user or an address, has running at the same time; zero: as many as come.
+	MaxRequests int
+
 	// Log gets one line for each request; nil discards them. It has the request's id if its handler is a LogHandler.
 	Log *slog.Logger
 
 	once   sync.Once
 	prefix string // "" or "/a/b"
 	locks  lockTable
+	places places
 	log    *slog.Logger
 }
 
 func (h *Handler) init() {
 	h.prefix = cleanBase(h.Prefix)
+	h.places.max = h.MaxRequests
 	h.log = h.Log
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -205,6 +211,11 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	if err := h.authenticate(r, rq); err != nil {
 		return err
 	}
+	leave, err := h.places.enter(r.Context(), rq.client())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if r.Method == http.MethodOptions && r.URL.Path == "*" {
 		h.options(w, rq, allMethods)
 		return nil

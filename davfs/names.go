@@ -8,8 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxSegment is the longest name of a file or directory in bytes, that of every common file system.
-const maxSegment = 255
+// The longest name of a file or directory in bytes, and the longest path, are those of every common file system.
+const (
+	maxSegment = 255
+	maxPath    = 4096
+)
 
 // nameUnder gives the tree's name for a URL under a path. That ends at a slash or at the end: "/dav" is no prefix of
 // "/davfoo".
@@ -39,6 +42,9 @@ func nameUnder(base string, u *url.URL) (string, error) {
 // a client resolves it before it sends, so one that arrives is a mistake or an attack. A "." on the way means nothing, and
 // rclone sends "./a:b" so that a: is not taken for a scheme (RFC 3986 section 4.2); at the end it would be the directory.
 func cleanName(p string) (string, error) {
+	if len(p) > maxPath {
+		return "", refuse(http.StatusRequestURITooLong, "A path cannot be longer than 4096 bytes.")
+	}
 	if !utf8.ValidString(p) {
 		return "", refuse(http.StatusBadRequest, "A name must be valid UTF-8.")
 	}

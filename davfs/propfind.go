@@ -120,6 +120,9 @@ func (p *propfind) read(body *element) error {
 	if len(p.names) > maxNamedProperties {
 		return refuse(http.StatusRequestEntityTooLarge, "This request asks for too many properties.")
 	}
+	if err := checkNames(slices.Values(p.names)); err != nil {
+		return err
+	}
 	p.names = slices.DeleteFunc(p.names, func(n xml.Name) bool { // what allprop has is not said twice
 		i, live := liveByName[n]
 		return p.all && live && liveProperties[i].all

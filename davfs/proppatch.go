@@ -116,7 +116,13 @@ func readPropertyUpdate(body *element) ([]patched, error) {
 	if len(list) == 0 {
 		return nil, bad
 	}
-	return list, nil
+	return list, checkNames(func(yield func(xml.Name) bool) {
+		for _, p := range list {
+			if !yield(p.name) {
+				return
+			}
+		}
+	})
 }
 
 // apply adds p to the patch, or says why it cannot be done.

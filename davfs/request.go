@@ -31,6 +31,7 @@ type request struct {
 	body   *body
 
 	reader  bool // may only read
+	shared  bool // the connection is that of other requests too, HTTP/2's
 	expects bool // the client waits for 100 Continue before it sends the body
 
 	stats map[string]statAnswer
@@ -56,6 +57,7 @@ func newRequest(r *http.Request, t Tree) *request {
 		ctx:     context.WithValue(r.Context(), RequestBegan{}, time.Now()),
 		method:  r.Method,
 		ctype:   r.Header.Get("Content-Type"),
+		shared:  r.ProtoMajor >= 2,
 		expects: r.Header.Get("Expect") != "",
 		body:    &body{r: b, want: r.ContentLength},
 		stats:   make(map[string]statAnswer),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,13 +13,14 @@ import (
 
 // A refusal is an answer that davfs gives itself, with a sentence for whoever reads it.
 type refusal struct {
-	code int
-	text string
+	code  int
+	text  string
+	retry time.Duration // above zero: Retry-After
 }
 
 func (r *refusal) Error() string { return r.text }
 
-func refuse(code int, text string) error { return &refusal{code, text} }
+func refuse(code int, text string) error { return &refusal{code: code, text: text} }
 
 var (
 	errOverwrite   = refuse(http.StatusPreconditionFailed, "The destination exists, and Overwrite: F was given.")
@@ -86,13 +88,16 @@ var failures = map[string]verdict{
 func judge(method string, err error) verdict {
 	var r *refusal
 	if errors.As(err, &r) {
-		return verdict{code: r.code, text: r.text}
+		return verdict{code: r.code, text: r.text, retry: r.retry}
 	}
 	var b *bodyError
 	if errors.As(err, &b) {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			return verdict{code: http.StatusRequestEntityTooLarge, text: "The request is too large."}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // the server's, see davfs/front
+			return verdict{code: http.StatusRequestTimeout, text: "The rest of the request body did not come; nothing was changed."}
 		}
 		return verdict{code: http.StatusBadRequest, text: "The request body broke off; nothing was changed."}
 	}

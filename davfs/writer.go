@@ -165,6 +165,7 @@ func (g *guard) commit() bool {
 			h.Set("Content-Type", "text/plain; charset=utf-8")
 		}
 	}
+	g.rq.skip(g)
 	g.w.WriteHeader(g.status)
 	return !g.mute
 }
@@ -202,6 +203,7 @@ func (g *guard) fail(err error) {
 const (
 	drainBytes = 64 << 20
 	drainTime  = 10 * time.Second
+	skipBytes  = 256 << 10
 )
 
 // unread says whether there is more of the body, and the client sends it.
@@ -220,8 +222,31 @@ func (rq *request) drain(g *guard) {
 		return
 	}
 	c.Flush()
-	io.CopyN(io.Discard, rq.body.r, drainBytes) // past the account and the checksums, which nobody asks any more
-	c.SetReadDeadline(time.Time{})
+	// Past the account and the checksums, which nobody asks any more.
+	_, err := io.CopyN(io.Discard, rq.body.r, drainBytes)
+	if rq.shared || err == io.EOF || err == nil && rq.body.want >= 0 {
+		c.SetReadDeadline(time.Time{})
+		return
+	}
+	// What comes after this would be taken for the next request, since net/http has announced one. The answer is out.
+	panic(http.ErrAbortHandler)
+}
+
+// skip reads away a body that nobody has asked for, that of a GET for one, before a success. net/http would, as far as
+// skipBytes, and has no end to its patience.
+func (rq *request) skip(g *guard) {
+	if !rq.unread() {
+		return
+	}
+	c := http.NewResponseController(g.w)
+	if c.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+		return
+	}
+	if _, err := io.CopyN(io.Discard, rq.body.r, skipBytes); err == io.EOF || rq.shared {
+		c.SetReadDeadline(time.Time{})
+		return
+	}
+	g.w.Header().Set("Connection", "close") // as in drain; the deadline stays, for net/http looks once more
 }
 
 // finish ends the answer after the engine.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +20,11 @@ const (
 	maxXML           = 1 << 20 // bytes
 	maxXMLDepth      = 256     // nested elements
 	maxXMLElements   = 20_000
-	maxXMLNamespaces = 1_000 // declarations
+	maxXMLAttributes = 10_000 // declarations of namespaces among them
+	maxXMLNamespaces = 1_000  // declarations
+	maxXMLScope      = 64     // declarations in force at one place: each name there is looked up among them
+	maxXMLLang       = 100    // bytes of an xml:lang, which belongs to all that is inside
+	maxXMLNames      = 64 << 10
 )
 
 const davNamespace = "DAV:"
@@ -45,6 +50,15 @@ type element struct {
 type namespace struct {
 	prefix, uri string
 	outer       *namespace
+	depth       int // how many are around it
+}
+
+func (n *namespace) declared(prefix, uri string) *namespace {
+	m := &namespace{prefix: prefix, uri: uri, outer: n}
+	if n != nil {
+		m.depth = n.depth + 1
+	}
+	return m
 }
 
 // find gives the name space of a prefix; "" is the default one, which is none where nothing is declared.
@@ -95,6 +109,18 @@ func readXML(r *http.Request) (*element, error) {
 
 var errXMLBounds = errors.New("there is too much of it")
 
+// checkNames bounds names that are said again in the answer, PROPFIND's for each member: one namespace in the request may
+// be that of thousands.
+func checkNames(names iter.Seq[xml.Name]) error {
+	size := 0
+	for n := range names {
+		if size += len(n.Space) + len(n.Local); size > maxXMLNames {
+			return refuse(http.StatusRequestEntityTooLarge, "The names of the properties in this request are too large.")
+		}
+	}
+	return nil
+}
+
 // parseXML builds the tree of elements. The decoder of encoding/xml is used for its tokens only: it takes undeclared
 // prefixes for namespaces, and prefixes that are bound to nothing for good. A document type is refused, since nothing
 // that WebDAV sends has one and entities are a way to make much of little.
@@ -107,7 +133,7 @@ func parseXML(b []byte) (*element, error) {
 	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // toUTF8 has done it
 	var root *element
 	var open []*element
-	elements, declarations := 0, 0
+	elements, attributes, declarations := 0, 0, 0
 	for {
 		before := int(d.InputOffset())
 		t, err := d.RawToken()
@@ -130,13 +156,17 @@ func parseXML(b []byte) (*element, error) {
 			} else {
 				root = e
 			}
+			elements, attributes = elements+1, attributes+len(t.Attr)
+			if elements > maxXMLElements || attributes > maxXMLAttributes {
+				return nil, errXMLBounds
+			}
 			n, err := e.declare(t)
 			if err != nil {
 				return nil, err
 			}
-			elements, declarations = elements+1, declarations+n
+			declarations += n
 			open = append(open, e)
-			if elements > maxXMLElements || declarations > maxXMLNamespaces {
+			if declarations > maxXMLNamespaces || e.spaces != nil && e.spaces.depth >= maxXMLScope {
 				return nil, errXMLBounds
 			}
 			if len(open) > maxXMLDepth {
@@ -244,9 +274,9 @@ func (e *element) declare(t xml.StartElement) (n int, err error) {
 			// Namespaces in XML 1.0 section 2.2: a prefix cannot be undeclared.
 			return 0, fmt.Errorf("the namespace of prefix %s is empty", a.Name.Local)
 		case a.Name.Space == "xmlns":
-			e.spaces = &namespace{a.Name.Local, a.Value, e.spaces}
+			e.spaces = e.spaces.declared(a.Name.Local, a.Value)
 		case a.Name.Space == "" && a.Name.Local == "xmlns":
-			e.spaces = &namespace{"", a.Value, e.spaces}
+			e.spaces = e.spaces.declared("", a.Value)
 		default:
 			continue
 		}
@@ -254,7 +284,9 @@ func (e *element) declare(t xml.StartElement) (n int, err error) {
 	}
 	for _, a := range t.Attr {
 		if a.Name.Space == "xml" && a.Name.Local == "lang" {
-			e.lang = a.Value
+			if e.lang = a.Value; len(e.lang) > maxXMLLang {
+				return 0, errXMLBounds
+			}
 		}
 		if _, ok := e.spaces.find(a.Name.Space); !ok && a.Name.Space != "xmlns" && a.Name.Space != "xml" {
 			return 0, fmt.Errorf("the prefix %s is not declared", a.Name.Space)
