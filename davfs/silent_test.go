@@ -2,6 +2,7 @@ package davfs_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -72,4 +73,15 @@ func TestLateBody(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	d.isAbsent("/d/new")
+}
+
+// TestLargeUselessBody: a body that nobody wants is not read to its end if that is far; the connection ends then, and
+// nothing of it is taken for a request.
+func TestLargeUselessBody(t *testing.T) {
+	d := newDrive(t)
+	body := strings.Repeat("GET /d/f HTTP/1.1\r\nHost: x\r\n\r\n", 10_000)
+	answer := d.raw(d.listen(), fmt.Sprintf("GET /top HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body))
+	if !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") || !strings.Contains(answer, "\r\nConnection: close\r\n") || strings.Count(answer, "HTTP/1.1") != 1 {
+		t.Errorf("%.300s", answer)
+	}
 }

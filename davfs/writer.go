@@ -246,7 +246,8 @@ func (rq *request) skip(g *guard) {
 		c.SetReadDeadline(time.Time{})
 		return
 	}
-	g.w.Header().Set("Connection", "close") // as in drain; the deadline stays, for net/http looks once more
+	// As in drain. Nothing reads on then, which this deadline would end in the middle of the answer.
+	g.w.Header().Set("Connection", "close")
 }
 
 // finish ends the answer after the engine.
