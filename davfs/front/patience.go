@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -182,8 +183,8 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom goes on after a deadline only where the kernel copies from a file: the file then stands where the client is.
-// Any other copy has read more than was taken.
+// ReadFrom leaves it to the kernel to copy from a file, or from what has one: that stays where it was, or moves by what
+// was taken. Only then it goes on after a deadline, for any other copy has read more than that.
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	rf, ok := c.Conn.(io.ReaderFrom)
 	file := fileUnder(src)
@@ -194,6 +195,7 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	before := start
 	for again := false; ; again = true {
 		c.arm(time.Now(), again)
 		m, err := rf.ReadFrom(src)
@@ -201,18 +203,24 @@ func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 		if !moved(m, err) {
 			return n, err
 		}
-		if at, e := file.Seek(0, io.SeekCurrent); e != nil || at != start+n {
+		if at, e := file.Seek(0, io.SeekCurrent); e != nil || at != before && at != start+n {
+			return n, err
+		}
+		if before, err = file.Seek(start+n, io.SeekStart); err != nil {
 			return n, err
 		}
 	}
 }
 
-// fileUnder gives the file that src is, or the first part of.
-func fileUnder(src io.Reader) *os.File {
+// fileUnder gives the file that src is, or the first part of; nil: it is none.
+func fileUnder(src io.Reader) io.Seeker {
 	if lr, ok := src.(*io.LimitedReader); ok {
 		src = lr.R
 	}
-	f, _ := src.(*os.File)
+	if _, ok := src.(syscall.Conn); !ok {
+		return nil
+	}
+	f, _ := src.(io.Seeker)
 	return f
 }
 
