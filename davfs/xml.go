@@ -20,11 +20,11 @@ const (
 	maxXML           = 1 << 20 // bytes
 	maxXMLDepth      = 256     // nested elements
 	maxXMLElements   = 20_000
-	maxXMLAttributes = 10_000 // declarations of namespaces among them
-	maxXMLNamespaces = 1_000  // declarations
-	maxXMLScope      = 64     // declarations in force at one place: each name there is looked up among them
-	maxXMLLang       = 100    // bytes of an xml:lang, which belongs to all that is inside
-	maxXMLNames      = 64 << 10
+	maxXMLAttributes = 10_000   // declarations of namespaces among them
+	maxXMLNamespaces = 1_000    // declarations
+	maxXMLScope      = 64       // declarations in force at one place: each name there is looked up among them
+	maxXMLLang       = 100      // bytes of an xml:lang, which belongs to all that is inside
+	maxXMLNames      = 64 << 10 // bytes of the names of properties, with their namespaces
 )
 
 const davNamespace = "DAV:"
