@@ -334,6 +334,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--cache-size", "many"}, 2, "many"},
 		{[]string{"--cache-size", "-1"}, 2, "-1"},
 		{[]string{"--part-size", "10"}, 2, "--part-size"},
+		{[]string{"--max-requests-per-client", "-1"}, 2, "--max-requests-per-client -1"},
 		{[]string{"--freshness", "soon"}, 2, "soon"},
 		{[]string{"--freshness", "-1s"}, 2, "--freshness"},
 		{[]string{"--gc-interval", "10s"}, 2, "--gc-interval 10s"},
