@@ -98,10 +98,12 @@
 // manifests, and leaves it with the old one. artifact.go
 //
 // With Options.Discover a repository without a marker is a directory too, a bare one, while somebody's artifact stands in it
-// or in one below: found in the registry's list of repositories, which is asked for at most every half minute, behind an answer
-// if it is but a little too old, and within the root's range, or where there is none by its name alone. Of what is ours nothing is shown there: it is what a removed
-// directory has left. Whoever writes there has the markers put first, as Mkdir would. A bare directory itself is not removed,
-// copied or moved. catalog.go, alive.go, bare.go
+// or in one below: found in the registry's list of repositories, which is asked for within the root's range, at most every half
+// minute and behind an answer if it is but a little too old, or where there is none by its name alone. Of what is ours nothing is shown there: it is what a removed
+// directory has left. Whoever writes there has the markers put first, as Mkdir would, but not in the root of another drive,
+// whose files are no orphans. A bare directory itself is not removed, copied or moved, nor is a directory with one below it moved,
+// and no file takes its name. A Put, which does not wait for the list of repositories, knows that of those that were seen.
+// catalog.go, alive.go, bare.go
 //
 // # Directories
 //
