@@ -1,10 +1,12 @@
 package ocifs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +211,54 @@ func TestCatalogFails(t *testing.T) {
 			f.Heal()
 		}
 		f.names(tree, "/")
+	})
+}
+
+// TestCatalogNeverAnswers: a registry that fails at its list of repositories, and at nothing else, has none after a while; one
+// that is slow at it is waited for by nobody for longer than he wants to, and has it in the end.
+func TestCatalogNeverAnswers(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		ctx, tree := f.Context(), f.tree()
+		f.Fail(registrytest.Match{Path: "_catalog"}, registrytest.Status(http.StatusInternalServerError), 0)
+		_, err := tree.ReadDir(ctx, "/")
+		f.saysNothing("at first", err)
+		if err == nil {
+			f.Error("at first it is no failure")
+		}
+		time.Sleep(3 * time.Minute)
+		_, _ = tree.ReadDir(ctx, "/")
+		f.names(tree, "/")
+		if _, err := tree.Stat(ctx, "/none"); !errors.Is(err, fs.ErrNotExist) {
+			f.Errorf("what is not there: %v", err)
+		}
+		if got := f.names(tree, "/charts/app"); !slices.Equal(got, []string{"1.0", "2.0"}) {
+			f.Errorf("by its path: %q", got)
+		}
+		f.Heal()
+		time.Sleep(time.Hour)
+		if got := f.names(tree, "/"); !slices.Contains(got, "charts") {
+			f.Errorf("when it answers again are listed %q", got)
+		}
+	})
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.shelves("")
+		f.discovering("")
+		tree := f.tree()
+		f.Fail(registrytest.Match{Path: "_catalog"}, registrytest.Slow(20*time.Second), 1)
+		ctx, cancel := context.WithTimeout(f.Context(), 5*time.Second)
+		defer cancel()
+		_, err := tree.ReadDir(ctx, "/")
+		f.saysNothing("it is slow", err)
+		if err == nil {
+			f.Error("it is waited for")
+		}
+		time.Sleep(20 * time.Second)
+		f.ResetCounts()
+		if got := f.names(tree, "/"); !slices.Contains(got, "charts") || f.Count("GET catalog") > 0 {
+			f.Errorf("then are listed %q, by %q", got, f.Requests())
+		}
 	})
 }
 

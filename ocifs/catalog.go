@@ -15,6 +15,7 @@ import (
 const (
 	catalogTime  = 30 * time.Second // or 60 times as long as it took to ask for it
 	catalogGrace = 5 * time.Minute  // more: it is then asked for behind the answer
+	catalogFails = 2 * time.Minute  // that a registry may fail at it before it is taken for one that has none
 	catalogPage  = 1000
 	catalogNames = 200_000 // that are kept; more of them are not looked at
 )
@@ -28,6 +29,8 @@ type catalog struct {
 	until   time.Time // zero: it is not good at all
 	asked   bool      // and answered once
 	none    bool      // the registry has no such list
+	err     error     // of the last question
+	failed  time.Time // since when it fails; zero: it does not
 	changes int       // that may have made a list that is being asked for too old
 	ours    map[string]bool
 	alive   map[string]alive
@@ -40,39 +43,36 @@ type look struct {
 	changed bool
 }
 
-// catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them. A list that is a
-// little too old is given, and asked for anew behind the answer.
+// catalogued gives the repositories of the tree, sorted, or false if the registry has no list of them. It is asked for apart
+// from who wants to know, for it may take longer than a client waits; one that is a little too old is given meanwhile.
 func (f *FS) catalogued(ctx context.Context) (repos []string, ok bool, err error) {
 	c := &f.catalog
 	repos, ok, age := c.known()
-	switch {
-	case age <= 0:
+	if age <= 0 {
 		return repos, ok, nil
-	case age <= catalogGrace:
-		leave, busy := c.flight.take(struct{}{})
-		if busy != nil {
-			return repos, ok, nil
-		}
+	}
+	if leave, busy := c.flight.take(struct{}{}); busy == nil {
 		renew := func(ctx context.Context) {
 			defer leave()
-			if _, _, err := f.renewCatalog(ctx); err != nil {
-				f.log.WarnContext(ctx, "the list of repositories is not renewed", "error", err)
+			if _, _, age := c.known(); age > 0 { // or somebody was faster
+				f.renewCatalog(ctx)
 			}
 		}
-		if f.behind(renew) {
-			return repos, ok, nil
+		if !f.behind(renew) {
+			renew(ctx)
 		}
-		leave()
+	}
+	if age <= catalogGrace {
+		return repos, ok, nil
 	}
 	leave, err := c.flight.join(ctx, struct{}{})
 	if err != nil {
 		return nil, false, failure(err, "list repositories")
 	}
-	defer leave()
-	if repos, ok, age := c.known(); age <= 0 { // by whom we have waited for
-		return repos, ok, nil
-	}
-	return f.renewCatalog(ctx)
+	leave()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.repos, !c.none, failure(c.err, "list repositories")
 }
 
 // known gives what is known, and for how long it has been too old.
@@ -85,25 +85,35 @@ func (c *catalog) known() (repos []string, ok bool, age time.Duration) {
 	return c.repos, !c.none, time.Since(c.until)
 }
 
-// renewCatalog asks for the list. The caller has its flight.
-func (f *FS) renewCatalog(ctx context.Context) (repos []string, ok bool, err error) {
+// renewCatalog asks for the list. The caller has its flight. A registry that has not once given it and fails at nothing else
+// for a while is taken for one that has none: all names that are not there would fail with it.
+func (f *FS) renewCatalog(ctx context.Context) {
 	c := &f.catalog
 	c.mu.Lock()
-	asked, changes := c.asked, c.changes
+	changes := c.changes
 	c.mu.Unlock()
 	began := time.Now()
-	repos, err = f.askCatalog(ctx)
-	ok = err == nil
-	if err != nil && (asked || !hasNoCatalog(err)) {
-		return nil, false, failure(err, "list repositories")
-	}
+	repos, err := f.askCatalog(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.repos, c.none, c.asked = repos, !ok, c.asked || ok
+	if err != nil {
+		if c.failed.IsZero() {
+			c.failed = began
+		}
+		lasting := status(err) >= http.StatusInternalServerError && time.Since(c.failed) > catalogFails
+		if c.asked || !hasNoCatalog(err) && !lasting {
+			c.err = err
+			return
+		}
+		f.log.WarnContext(ctx, "the registry gives no list of its repositories, what others have pushed is found by its path alone", "error", err)
+	}
+	c.repos, c.none, c.err = repos, err != nil, nil
+	if err == nil {
+		c.asked, c.failed = true, time.Time{}
+	}
 	if c.changes == changes {
 		c.until = time.Now().Add(max(catalogTime, 60*time.Since(began)))
 	}
-	return repos, ok, nil
 }
 
 // hasNoCatalog says whether a registry's first answer to the question means that it lists no repositories, or not to us.
