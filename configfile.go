@@ -156,6 +156,11 @@ func (s *settings) apply(c *cli.Context, flags []cli.Flag) error {
 	for _, f := range flags {
 		name := f.Names()[0]
 		before := c.IsSet(name)
+		// An image brings a variable that lets everybody in, which must not silently outdo what somebody has written down.
+		if said, ok := s.of[name]; ok && name == "auth" && before && c.String(name) != said.text && os.Getenv("OCIDAV_AUTH") == c.String(name) {
+			return usage("%s:%d: auth is %s here and %s in OCIDAV_AUTH: say it on the command line, or take one away",
+				s.file, said.line, said.text, c.String(name))
+		}
 		err := altsrc.ApplyInputSourceValues(c, source, []cli.Flag{f})
 		if setting, ok := s.of[name]; ok && err == nil && !c.IsSet(name) {
 			err = c.Set(name, setting.text) // altsrc takes an empty variable for one that is set, the flag did not

@@ -212,3 +212,21 @@ func TestConfigFileOfOthers(t *testing.T) {
 		t.Errorf("health: exit %d\n%s", code, out.String())
 	}
 }
+
+// TestConfigFileAgainstVariableOfAuth: who may enter is not decided by a variable that somebody has not thought of.
+func TestConfigFileAgainstVariableOfAuth(t *testing.T) {
+	file := write(t, "auth: htpasswd\nhtpasswd: /somewhere\n")
+	nothing := func(*cli.Context) error { return nil }
+	t.Setenv("OCIDAV_AUTH", "none")
+	err := parse(t, nothing, "--config", file)
+	if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), file+":1: auth is htpasswd here and none in OCIDAV_AUTH") {
+		t.Errorf("%v", err)
+	}
+	if err := parse(t, nothing, "--config", file, "--auth", "htpasswd"); err != nil {
+		t.Errorf("on the command line: %v", err)
+	}
+	t.Setenv("OCIDAV_AUTH", "htpasswd")
+	if err := parse(t, nothing, "--config", file); err != nil {
+		t.Errorf("both say the same: %v", err)
+	}
+}
