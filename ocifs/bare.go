@@ -178,9 +178,6 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err := f.clearings.join(ctx, d); err != nil {
 		return err
 	}
-	if err := f.noRoot(ctx, p.name, d); err != nil {
-		return err
-	}
 	err := f.clearFor(ctx, p, nil, time.Now())
 	if errors.Is(err, fs.ErrExist) { // another server may have put it meanwhile, or before, and we did not know
 		if i, err := f.tag(ctx, p.repo, p.marker); err != nil || i != nil {
@@ -192,16 +189,6 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	}
 	now := time.Now()
 	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
-	return err
-}
-
-// noRoot refuses to take d, the place of the bare directory name, if it is the root of another drive: the files there are no
-// orphans.
-func (f *FS) noRoot(ctx context.Context, name string, d directory) error {
-	tags, err := f.listTags(ctx, d)
-	if err == nil && slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) {
-		err = fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", name, fs.ErrPermission)
-	}
 	return err
 }
 
@@ -233,5 +220,9 @@ func (f *FS) mayCover(ctx context.Context, i *info, p place) error {
 	if err != nil {
 		return err
 	}
-	return f.noRoot(ctx, p.name, d)
+	tags, err := f.listTags(ctx, d)
+	if err != nil {
+		return err
+	}
+	return noRoot(p.name, tags)
 }

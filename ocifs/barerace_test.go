@@ -207,3 +207,41 @@ func TestBareDirectoryIsNotWrittenTo(t *testing.T) {
 		})
 	}
 }
+
+// TestAnotherDriveIsNoOrphan: the root of a drive that lies within this one is not made a directory here, or all of its files
+// would be cleared first.
+func TestAnotherDriveIsNoOrphan(t *testing.T) {
+	for _, discover := range []bool{false, true} {
+		inBubble(t, registrytest.Defects{}, func(f *fake) {
+			within := func(prefix string) {
+				f.change = func(o *ocifs.Options) { o.Prefix, o.Discover, o.Freshness = prefix, discover, 2*time.Second }
+			}
+			within("team/files")
+			ctx, inner := f.Context(), f.tree()
+			f.must(inner.Settle(ctx, true))
+			f.must(put(ctx, inner, "/precious", "x"))
+			f.must(inner.Mkdir(ctx, "/sub", nil))
+			f.must(put(ctx, inner, "/sub/precious", "x"))
+			f.settle()
+			within("")
+			outer := f.tree()
+			f.must(outer.Mkdir(ctx, "/team", nil))
+			f.must(outer.Mkdir(ctx, "/dir", nil))
+			f.must(put(ctx, outer, "/dir/ours", "ours"))
+			before := f.state()
+			for what, err := range map[string]error{
+				"Mkdir":  outer.Mkdir(ctx, "/team/files", nil),
+				"Copy":   copyTo(ctx, outer, "/dir", "/team/files"),
+				"Rename": outer.Rename(ctx, "/dir", "/team/files", nil),
+			} {
+				if !errors.Is(err, fs.ErrPermission) {
+					f.Errorf("%s: %v, want %v", what, err, fs.ErrPermission)
+				}
+			}
+			f.settle()
+			if !maps.Equal(f.state(), before) {
+				f.Error("something has changed in the registry")
+			}
+		})
+	}
+}

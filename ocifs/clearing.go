@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -171,6 +172,14 @@ func (f *FS) goneAt(p place) func(context.Context) error {
 	}
 }
 
+// noRoot refuses to clear the place of dir if its tags show that it is the root of another drive: the files there are no orphans.
+func noRoot(dir string, tags []string) error {
+	if slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, recordPrefix) }) {
+		return fmt.Errorf("%s is the root of another drive, and cannot be written to from here: %w", dir, fs.ErrPermission)
+	}
+	return nil
+}
+
 func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(context.Context) error) error {
 	d, err := f.layout.directory(dir)
 	if err != nil {
@@ -180,6 +189,9 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 		return err
 	}
 	l, err := f.listTo(ctx, w.hands, dir, f.member, isLost)
+	if err == nil {
+		err = noRoot(dir, l.names)
+	}
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,9 @@ func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) 
 
 // clearRest clears what is left of an earlier directory in the place dst and will not be replaced by l.
 func (f *FS) clearRest(ctx context.Context, w *walk, dst string, d directory, l, there listing, gone func(context.Context) error) error {
+	if err := noRoot(dst, there.names); err != nil {
+		return err
+	}
 	comes := l.tags(d)
 	below := w.within()
 	var rest []string
