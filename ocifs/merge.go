@@ -129,6 +129,10 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 		}
 	}
 	stays := l.tags(d)
+	from, err := m.layout.directory(src)
+	if err != nil {
+		return err
+	}
 	// A file that a directory hides goes before its marker, or it would come to light.
 	for _, directories := range []bool{false, true} {
 		pass := m.within()
@@ -139,6 +143,10 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 			}
 			name := join(dst, i.name)
 			pass.do(ctx, name, func() error {
+				// A list that has left something out must not be the end of it.
+				if s, err := m.askTag(ctx, from.repo, from.tagOf(i.name, kindOf(directories))); err != nil || s != nil {
+					return err
+				}
 				err := m.removeTag(ctx, d.repo, tag)
 				if err != nil {
 					return err
@@ -156,4 +164,11 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 		}
 	}
 	return nil
+}
+
+func kindOf(directory bool) tagKind {
+	if directory {
+		return tagDirectory
+	}
+	return tagFile
 }
