@@ -61,7 +61,7 @@ func bareInfo(name string) *info {
 }
 
 // bareIn gives the bare directories in dir, but for those whose names are taken.
-func (f *FS) bareIn(ctx context.Context, dir string, taken map[string]bool) ([]*info, error) {
+func (f *FS) bareIn(ctx context.Context, dir string, taken func(base string) bool) ([]*info, error) {
 	if !f.discovers() {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func (f *FS) bareIn(ctx context.Context, dir string, taken map[string]bool) ([]*
 	in := map[string][]string{}
 	for _, repo := range repos {
 		base, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(repo, above), "/"), "/")
-		if base == "" || taken[base] {
+		if base == "" || taken(base) {
 			continue
 		}
 		if _, known := in[base]; known {
@@ -131,10 +131,15 @@ func (f *FS) lookToWrite(ctx context.Context, p place, check func(fs.FileInfo) e
 	if err := s.agree(check); err != nil {
 		return state{}, err
 	}
+	return f.lookFurnished(ctx, p, ask)
+}
+
+// lookFurnished looks at p when the bare directories above it have their markers.
+func (f *FS) lookFurnished(ctx context.Context, p place, ask asker) (state, error) {
 	if err := f.furnish(ctx, p); err != nil {
 		return state{}, err
 	}
-	s, err = f.look(ctx, p, ask)
+	s, err := f.look(ctx, p, ask)
 	if err == nil && s.bare && !s.foreign { // what is written now would be acknowledged and never seen
 		err = fmt.Errorf("%s: its directory does not exist any more: %w", p.name, fs.ErrNotExist)
 	}
@@ -144,13 +149,9 @@ func (f *FS) lookToWrite(ctx context.Context, p place, check func(fs.FileInfo) e
 // furnish puts the markers of the bare directories above p, the uppermost first, so that something can be written there. What
 // removed directories have left in them goes before, as in Mkdir.
 func (f *FS) furnish(ctx context.Context, p place) error {
-	var above []place
-	for up := parent(p.name); up != "/"; up = parent(up) {
-		a, err := f.place(up)
-		if err != nil {
-			return err
-		}
-		above = append(above, a)
+	above, err := f.above(p.name)
+	if err != nil {
+		return err
 	}
 	slices.Reverse(above)
 	for _, a := range above {
@@ -187,9 +188,7 @@ func (f *FS) furnishOne(ctx context.Context, p place, d directory) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
-	return err
+	return f.mark(ctx, p)
 }
 
 // knownBare says whether there is a bare directory of that name, which a file would hide, if one was seen there: a Put does not

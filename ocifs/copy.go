@@ -119,12 +119,7 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 	wg.Go(func() {
 		target, missing = f.lookBy(ctx, to, f.tagNow, f.since(began))
 		if missing == nil && target.bare {
-			if missing = f.furnish(ctx, to); missing == nil {
-				target, missing = f.look(ctx, to, f.tagNow)
-			}
-			if missing == nil && target.bare {
-				missing = fmt.Errorf("%s: its directory does not exist any more: %w", to.name, fs.ErrNotExist)
-			}
+			target, missing = f.lookFurnished(ctx, to, f.tagNow)
 		}
 	})
 	source, err = f.look(ctx, from, f.tagNow)

@@ -47,10 +47,7 @@ func (f *FS) copyMembers(ctx context.Context, w *walk, src, dst string, move boo
 		}
 	}
 	for _, m := range l.members {
-		from, to, tag := join(src, m.name), join(dst, m.name), d.file(m.name)
-		if m.IsDir() {
-			tag = d.marker(m.name)
-		}
+		from, to, tag := join(src, m.name), join(dst, m.name), d.member(m.name, m.IsDir())
 		w.do(ctx, to, func() error {
 			_, err := f.copyFile(ctx, oneHand(), m, d.repo, tag, m.name)
 			return err
@@ -101,11 +98,7 @@ func (f *FS) listBoth(ctx context.Context, w *walk, src, dst string, move bool) 
 	}
 	others := l.foreign > 0
 	if move && !others {
-		taken := make(map[string]bool, len(l.members))
-		for _, m := range l.members {
-			taken[m.name] = true
-		}
-		bare, err := f.bareIn(ctx, src, taken)
+		bare, err := f.bareIn(ctx, src, func(base string) bool { return isNamed(l.members, base) })
 		if err != nil {
 			return l, there, err
 		}
@@ -145,11 +138,7 @@ func (f *FS) clearRest(ctx context.Context, w *walk, dst string, d directory, l,
 func (l listing) tags(d directory) map[string]bool {
 	tags := make(map[string]bool, len(l.members))
 	for _, m := range l.members {
-		if m.IsDir() {
-			tags[d.marker(m.name)] = true
-		} else {
-			tags[d.file(m.name)] = true
-		}
+		tags[d.member(m.name, m.IsDir())] = true
 	}
 	return tags
 }

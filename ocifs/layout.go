@@ -84,6 +84,19 @@ func (f *FS) place(name string) (place, error) {
 	return place{name: name, base: base, repo: d.repo, file: d.file(base), marker: d.marker(base)}, nil
 }
 
+// above gives the places of the directories above a name, but for the root, the innermost first.
+func (f *FS) above(name string) ([]place, error) {
+	var above []place
+	for up := parent(name); up != "/"; up = parent(up) {
+		p, err := f.place(up)
+		if err != nil {
+			return nil, err
+		}
+		above = append(above, p)
+	}
+	return above, nil
+}
+
 // listOf is what the list of tags is known by that ref is in.
 func (f *FS) listOf(ref reference) reference { return f.layout.of(ref.repo, ref.tag).list() }
 

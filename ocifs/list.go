@@ -29,33 +29,38 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]fs.FileInfo, error) {
 		return nil, err
 	}
 	behind()
-	infos := make([]fs.FileInfo, 0, len(l.members)+len(l.exhibits))
-	for _, m := range l.shown(i.kind == kindBare) {
+	members := l.shown(i.kind == kindBare)
+	infos := make([]fs.FileInfo, 0, len(members)+len(l.exhibits))
+	for _, m := range members {
 		infos = append(infos, m)
 	}
-	if len(l.exhibits) == 0 && !f.discovers() {
-		return infos, nil
-	}
-	taken := make(map[string]bool, len(infos))
-	for _, fi := range infos {
-		taken[fi.Name()] = true
-	}
+	taken := map[string]bool{}
 	for _, e := range l.exhibits {
-		if fi := e.info(); !taken[fi.Name()] {
+		if fi := e.info(); !taken[fi.Name()] && !isNamed(members, fi.Name()) {
 			taken[fi.Name()] = true
 			infos = append(infos, fi)
 		}
 	}
-	bare, err := f.bareIn(ctx, name, taken)
+	bare, err := f.bareIn(ctx, name, func(base string) bool { return taken[base] || isNamed(members, base) })
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range bare {
 		infos = append(infos, b)
 	}
-	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return cmp.Compare(a.Name(), b.Name()) })
+	if len(infos) > len(members) { // the members alone are sorted
+		slices.SortFunc(infos, func(a, b fs.FileInfo) int { return cmp.Compare(a.Name(), b.Name()) })
+	}
 	return infos, nil
 }
+
+// isNamed says whether a member has that name.
+func isNamed(members []*info, name string) bool {
+	_, ok := slices.BinarySearchFunc(members, name, func(i *info, name string) int { return cmp.Compare(i.name, name) })
+	return ok
+}
+
+func byName(a, b *info) int { return cmp.Compare(a.name, b.name) }
 
 // listing is what a directory holds.
 type listing struct {
@@ -67,12 +72,14 @@ type listing struct {
 	found    []*info   // what stands under each, shown or not; nil: nothing
 }
 
-// shown gives the members, of a bare directory those that are not ours.
+// shown gives the members, of a bare directory those that are not ours, sorted by name.
 func (l listing) shown(bare bool) []*info {
 	if !bare {
 		return l.members
 	}
-	return slices.DeleteFunc(slices.Clone(l.found), func(i *info) bool { return i == nil || i.kind != kindShared })
+	shared := slices.DeleteFunc(slices.Clone(l.found), func(i *info) bool { return i == nil || i.kind != kindShared })
+	slices.SortFunc(shared, byName)
+	return shared
 }
 
 // at gives what stands under a tag, shown or not; nil for nothing.
@@ -148,7 +155,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	l.members = slices.DeleteFunc(l.members, func(m *info) bool { // a directory outranks a file of its name
 		return !m.IsDir() && directories[d.file(m.name)]
 	})
-	slices.SortFunc(l.members, func(a, b *info) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(l.members, byName)
 	return l, nil
 }
 

@@ -89,12 +89,12 @@ func (f *FS) look(ctx context.Context, p place, ask asker) (state, error) {
 func (f *FS) lookBy(ctx context.Context, p place, ask, above asker) (state, error) {
 	type question struct{ name, repo, tag string }
 	questions := []question{{p.name, p.repo, p.file}, {p.name, p.repo, p.marker}}
-	for up := parent(p.name); up != "/"; up = parent(up) {
-		a, err := f.place(up)
-		if err != nil {
-			return state{}, err
-		}
-		questions = append(questions, question{up, a.repo, a.marker})
+	ancestors, err := f.above(p.name)
+	if err != nil {
+		return state{}, err
+	}
+	for _, a := range ancestors {
+		questions = append(questions, question{a.name, a.repo, a.marker})
 	}
 	answers := make([]*info, len(questions))
 	failures := make([]error, len(questions))

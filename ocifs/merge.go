@@ -144,7 +144,7 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 			name := join(dst, i.name)
 			pass.do(ctx, name, func() error {
 				// A list that has left something out must not be the end of it.
-				if s, err := m.askTag(ctx, from.repo, from.tagOf(i.name, kindOf(directories))); err != nil || s != nil {
+				if s, err := m.askTag(ctx, from.repo, from.member(i.name, directories)); err != nil || s != nil {
 					return err
 				}
 				err := m.removeTag(ctx, d.repo, tag)
@@ -164,11 +164,4 @@ func (m *merge) prune(ctx context.Context, src, dst string) error {
 		}
 	}
 	return nil
-}
-
-func kindOf(directory bool) tagKind {
-	if directory {
-		return tagDirectory
-	}
-	return tagFile
 }

@@ -39,8 +39,13 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 	if err != nil {
 		return err
 	}
+	return f.mark(ctx, p)
+}
+
+// mark puts the marker of a new directory.
+func (f *FS) mark(ctx context.Context, p place) error {
 	now := time.Now()
-	_, err = f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
+	_, err := f.commit(ctx, p.repo, p.marker, &artifact{kind: kindDirectory, name: p.base, modTime: now, birthTime: now}, nothing)
 	return err
 }
 

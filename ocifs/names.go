@@ -102,6 +102,14 @@ func (d directory) marker(name string) string {
 	return d.escapeOr(escaped, hashed, norm.NFC.String(name))
 }
 
+// member gives the tag of a member of that name.
+func (d directory) member(name string, isDir bool) string {
+	if isDir {
+		return d.marker(name)
+	}
+	return d.file(name)
+}
+
 // markers are how the tags begin that mark directories.
 func (d directory) markers() (escaped, hashed string) {
 	if d.flat {
@@ -155,10 +163,7 @@ func (d directory) nameOf(tag string) (name string, kind tagKind) {
 
 // tagOf gives the tag of a name of that kind.
 func (d directory) tagOf(name string, kind tagKind) string {
-	if kind == tagDirectory {
-		return d.marker(name)
-	}
-	return d.file(name)
+	return d.member(name, kind == tagDirectory)
 }
 
 // component gives the repository path component of the directory name.

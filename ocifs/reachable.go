@@ -17,13 +17,9 @@ import (
 // reachable asks whether all ancestors of p are directories, as the registry has known them at since or later.
 // fs.ErrNotExist: one is not.
 func (f *FS) reachable(ctx context.Context, p place, since time.Time) error {
-	var above []place
-	for up := parent(p.name); up != "/"; up = parent(up) {
-		a, err := f.place(up)
-		if err != nil {
-			return err
-		}
-		above = append(above, a)
+	above, err := f.above(p.name)
+	if err != nil {
+		return err
 	}
 	return each(ctx, f, above, func(ctx context.Context, _ int, a place) error {
 		i, err := f.tagSince(ctx, a.repo, a.marker, since)
