@@ -16,7 +16,8 @@
 //
 // # Blocks
 //
-// A small blob and a manifest are read whole and hashed each time. A large blob is fetched, kept and checked by blocks.
+// A small blob and a manifest are read whole and hashed each time, but for those of a few KiB that were read or added last:
+// they are in memory. What is small and added waits there for a quiet moment to be written to the disk. A large blob is fetched, kept and checked by blocks.
 // A read asks the registry for exactly the blocks that it lacks, neighbours in one request, and each block is asked for
 // once however many wait for it. A reader that has read 1 MiB in sequence, or says that it will, has a stream from there
 // to the next block that is there, or to where it said. That is 2 to 16 blocks ahead of it, is held back while the reader
@@ -49,7 +50,8 @@
 //     wants any more ends. Blobs that are passed through have one request for each reader, and none besides.
 //   - The disk is an aid, never a condition: whatever fails there is logged, one of a kind in a minute, and the bytes
 //     come from the registry.
-//   - A local source is read where it lies. It is not verified and nothing of it is kept.
+//   - A local source is read where it lies. It is not verified and nothing of it is kept, but for what is small and fits its
+//     digest, in memory.
 //
 // What changes the files of a running process is noticed if it cuts them, not if it overwrites blocks that have been
 // checked.
@@ -59,8 +61,8 @@
 // store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
 // blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
 // the disk, take.go what a writer has in a file, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go
-// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what fits in memory. upkeep.go
-// is for who looks after a directory.
+// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what is read whole,
+// hot.go what is held in memory and behind.go what waits there. upkeep.go is for who looks after a directory.
 package cache
 
 import (
@@ -117,6 +119,8 @@ type Cache struct {
 	store   *store
 	small   group[[]byte]
 	hashing group[struct{}] // large blobs without a map
+	hot     *hot
+	behind  *behind
 	log     complaints
 	slots   *slots
 	checks  chan struct{} // of the one that checks a blob in the background
@@ -139,6 +143,7 @@ func New(o Options) (*Cache, error) {
 	}
 	c := &Cache{log: complaints{log: log}, slots: newSlots(maxFetches), checks: make(chan struct{}, 1),
 		mapping: make(chan struct{}, 1), copies: make(chan struct{}, maxCopies)}
+	c.hot, c.behind = newHot(min(hotBytes, o.MaxBytes/8)), newBehind(min(behindBytes, o.MaxBytes/8))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
 	if c.store, err = openStore(o.Dir, o.MaxBytes, &c.log); err != nil {
@@ -155,8 +160,15 @@ func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (
 	if err := check(desc); err != nil {
 		return nil, err
 	}
+	if b := c.openHot(desc); b != nil {
+		return b, nil
+	}
 	if src.Local != nil {
 		if file := c.openLocal(ctx, desc, src); file != nil {
+			if b := c.heat(desc, file); b != nil {
+				file.Close()
+				return b, nil
+			}
 			return &local{ctx: ctx, desc: desc, file: file}, nil
 		}
 	}
@@ -254,11 +266,19 @@ func (c *Cache) Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) e
 			return c.take(ctx, desc, file)
 		}
 	}
+	if desc.Size <= smallBytes {
+		return c.addSmall(ctx, desc, r)
+	}
+	return c.write(desc, contextReader{ctx, r})
+}
+
+// write writes a blob to the directory, if there is room.
+func (c *Cache) write(desc ocispec.Descriptor, r io.Reader) error {
 	a, room := c.store.accountOf(desc), chargeOf(desc, desc.Size)
 	if !c.store.reserve(a, room) {
 		return fmt.Errorf("blob %s: %w", desc.Digest, errNoRoom)
 	}
-	err := c.store.write(desc, contextReader{ctx, r})
+	err := c.store.write(desc, r)
 	if err != nil {
 		c.store.release(a, room)
 	}

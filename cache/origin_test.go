@@ -163,7 +163,15 @@ type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
+// newCache is New without memory: what is kept lies on the disk, and is read there.
 func newCache(t testing.TB, dir string, maxBytes int64) *Cache {
+	t.Helper()
+	c := newHotCache(t, dir, maxBytes)
+	c.hot.max, c.behind.max = 0, 0
+	return c
+}
+
+func newHotCache(t testing.TB, dir string, maxBytes int64) *Cache {
 	t.Helper()
 	c, err := New(Options{Dir: dir, MaxBytes: maxBytes, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {

@@ -55,8 +55,11 @@ func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, src Sour
 	return memoryBlob{bytes.NewReader(data)}, nil
 }
 
-// readSmall reads a small blob from the disk; false if it is not there, or damaged.
+// readSmall reads a small blob from the disk, or what is on its way there; false if it is not there, or damaged.
 func (c *Cache) readSmall(desc ocispec.Descriptor) ([]byte, bool) {
+	if data, ok := c.behind.get(desc); ok {
+		return data, true
+	}
 	e := c.store.pin(desc)
 	if e == nil {
 		return nil, false
@@ -70,6 +73,9 @@ func (c *Cache) readSmall(desc ocispec.Descriptor) ([]byte, bool) {
 		c.log.warn("a cached blob is damaged, it is fetched again", desc.Digest, err)
 		c.store.drop(e)
 		return nil, false
+	}
+	if !isManifest(desc) {
+		c.hot.put(desc.Digest, data)
 	}
 	return data, true
 }

@@ -40,6 +40,9 @@ type Blobs interface {
 	Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error)
 	// Add offers a blob that is at hand. An error means that it was not kept.
 	Add(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error
+	// Hold offers a blob of a registry on this machine that has just been written, to be held in memory if it is small. The
+	// slice is the caller's.
+	Hold(desc ocispec.Descriptor, data []byte)
 }
 
 // Told is the Options.Freshness of a registry whose every change is told to FS.Changed before it is answered.

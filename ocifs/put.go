@@ -123,7 +123,12 @@ func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
 // to the blobs at hand; a file, which may have to be copied, behind the answer.
 func (f *FS) release(ctx context.Context, s *spool, written bool) {
 	switch {
-	case !written || s.gone || f.local != nil:
+	case !written || s.gone:
+		s.Close()
+	case f.local != nil: // it is at hand as it is
+		if s.file == nil {
+			f.holdContent(s)
+		}
 		s.Close()
 	case s.file == nil:
 		f.keepContent(ctx, s)
@@ -145,6 +150,15 @@ func (f *FS) release(ctx context.Context, s *spool, written bool) {
 
 // maxKeeping is the number of spools that are given to the blobs at hand at one time.
 const maxKeeping = 4
+
+// holdContent offers what is small to memory.
+func (f *FS) holdContent(s *spool) {
+	offset := int64(0)
+	for _, part := range s.parts {
+		f.blobs.Hold(part, s.memory[offset:offset+part.Size])
+		offset += part.Size
+	}
+}
 
 func (f *FS) keepContent(ctx context.Context, s *spool) {
 	offset := int64(0)

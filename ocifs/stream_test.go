@@ -313,6 +313,8 @@ func TestSpoolIsHandedOver(t *testing.T) {
 // keeping is noBlobs that tells what it is given.
 type keeping func(io.Reader)
 
+func (keeping) Hold(ocispec.Descriptor, []byte) {}
+
 func (k keeping) Open(ctx context.Context, desc ocispec.Descriptor, src ocifs.Source) (ocifs.Blob, error) {
 	return noBlobs{}.Open(ctx, desc, src)
 }
