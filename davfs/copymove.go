@@ -26,6 +26,7 @@ func (h *Handler) prepareCopyMove(r *http.Request, rq *request) error {
 	if dst == rq.name || from != to && (within(to, from) || within(from, to)) {
 		return refuse(http.StatusForbidden, "The destination is the source, contains it or lies within it.")
 	}
+	prepareCopy(rq.ctx, rq.tree, rq.name, dst)
 	if err := rq.ask(rq.name, dst, path.Dir(dst)); err != nil {
 		return err
 	}

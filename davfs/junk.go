@@ -79,6 +79,11 @@ func (t junkReject) Mkdir(ctx context.Context, name string, check Check) error {
 	return t.Tree.Mkdir(ctx, name, check)
 }
 
+// PrepareCopy is Preparer's.
+func (t junkReject) PrepareCopy(ctx context.Context, src, dst string) {
+	prepareCopy(ctx, t.Tree, src, dst)
+}
+
 func (t junkReject) Copy(ctx context.Context, src, dst string, check Check) (fs.FileInfo, error) {
 	if err := t.admit(ctx, src, dst); err != nil {
 		return nil, err

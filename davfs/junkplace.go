@@ -6,6 +6,11 @@ import (
 	"io/fs"
 )
 
+// PrepareCopy is Preparer's.
+func (m *junkMemory) PrepareCopy(ctx context.Context, src, dst string) {
+	prepareCopy(ctx, m.tree, src, dst)
+}
+
 func (m *junkMemory) Copy(ctx context.Context, src, dst string, check Check) (fs.FileInfo, error) {
 	return m.place(ctx, src, dst, check, false)
 }

@@ -77,6 +77,18 @@ type Tree interface {
 	PatchProps(ctx context.Context, name string, p PropPatch) error
 }
 
+// A Preparer is a Tree that can do some of a Copy or Rename while it is asked about the names. PrepareCopy changes nothing that
+// anybody sees, does not wait, and ends with its context.
+type Preparer interface {
+	PrepareCopy(ctx context.Context, src, dst string)
+}
+
+func prepareCopy(ctx context.Context, t Tree, src, dst string) {
+	if p, ok := t.(Preparer); ok {
+		p.PrepareCopy(ctx, src, dst)
+	}
+}
+
 // RequestBegan is the key of the time.Time, in the context of every call, at which the client's request began. What a Tree
 // has asked its storage since then, it has asked for this request.
 type RequestBegan = struct{ RequestBegan struct{} }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,7 +77,10 @@ func (f *FS) lockPair(ctx context.Context, src, dst string) (from, to place, unl
 // a file. Only a directory in a directory's place changes member by member, since both live in one repository: merge.go.
 // move says that the source will be removed, so that it must hold nothing that is not copied.
 func (f *FS) copyOver(ctx context.Context, from, to place, check func(fs.FileInfo) error, move bool) (source state, _ *info, err error) {
-	defer f.mountAhead(ctx, from, to)()
+	ahead, cancel := context.WithCancel(ctx)
+	mounted := f.mountAhead(ahead, from, to)
+	defer mounted()
+	defer cancel()
 	source, target, err := f.lookBoth(ctx, from, to, move)
 	if err != nil {
 		return source, nil, err
@@ -144,27 +148,42 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 	return source, target, err
 }
 
+// PrepareCopy mounts what Copy or Rename will need, while the caller looks at both names. It ends with ctx, and does not wait.
+func (f *FS) PrepareCopy(ctx context.Context, src, dst string) {
+	from, err := f.place(src)
+	to, e := f.place(dst)
+	if err != nil || e != nil {
+		return
+	}
+	f.behind(func(context.Context) { f.mountAhead(ctx, from, to)() })
+}
+
 // mountAhead mounts what the file from held when it was last looked at while it is looked at again, which saves a round
-// trip: a blob more in a repository means nothing. Only where mounts were seen to work, or it would cost one. The function
-// that it gives ends it.
-func (f *FS) mountAhead(ctx context.Context, from, to place) (end func()) {
+// trip: a blob more in a repository means nothing. Only where mounts were seen to work, or it would cost one, and where there
+// was a directory: the mount would make a repository. The function that it gives waits for it.
+func (f *FS) mountAhead(ctx context.Context, from, to place) (wait func()) {
 	t, known, _ := f.tags.get(reference{from.repo, from.file})
-	if !known || t.digest == "" || from.repo == to.repo || !f.mounts.Load() {
+	if !known || t.digest == "" || from.repo == to.repo || !f.mounts.Load() || !f.knownDirectory(parent(to.name)) {
 		return func() {}
 	}
 	a, known := f.artifacts.get(artifactKey{t.digest, from.file})
 	if !known || a.kind == kindTombstone || a.kind == kindForeign || f.wasThere(from.repo, from.marker) {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, b := range a.layers[:min(len(a.layers), f.parallel)] {
+	for _, b := range append(slices.Clone(a.layers[:min(len(a.layers), f.parallel)]), blobOf(emptyBlob)) {
 		wg.Go(func() { _ = f.mountBlob(ctx, to.repo, from.repo, b.descriptor(typeContent)) }) // what goes wrong will go wrong again
 	}
-	return func() {
-		cancel()
-		wg.Wait()
+	return wg.Wait
+}
+
+// knownDirectory says whether the last answer about a directory's marker, however old, was that it is there.
+func (f *FS) knownDirectory(name string) bool {
+	if name == "/" {
+		return true
 	}
+	p, err := f.place(name)
+	return err == nil && f.wasThere(p.repo, p.marker)
 }
 
 // copyFile copies one artifact, a file or a marker, to a tag under a name: a mount for each blob that repo does not hold,

@@ -34,18 +34,26 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	f.uploads.Add(1)
 	defer f.uploads.Add(-1)
 	began := time.Now()
-	// What will be refused is refused before the content is read.
-	if _, err := f.mayPut(ctx, p, o.Check, f.tag); err != nil {
+	may := func() error {
+		_, err := f.mayPut(ctx, p, o.Check, f.tag)
+		return err
+	}
+	if f.pushesAhead(p, o) {
+		may = begun(may)
+	} else if err := may(); err != nil { // what will be refused is refused before the content is read
 		return nil, err
+	} else {
+		may = nothing
 	}
 	s, err := f.receive(ctx, p.repo, r, o.Size)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(may(), err)
 	}
 	defer func() { f.release(ctx, s, err == nil) }()
 	ctx = f.writing(ctx)
 	push := func() error { return f.pushParts(ctx, p.repo, s) }
-	if err := f.beside(ctx, p, asOf(began), push); err != nil {
+	err = f.beside(ctx, p, asOf(began), push)
+	if err = cmp.Or(may(), err); err != nil {
 		return nil, err
 	}
 
@@ -86,6 +94,31 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	return i, nil
 }
 
+// aheadBytes is the content that is worth no question before it is read and pushed: most clients send it with the request.
+const aheadBytes = 64 << 10
+
+// pushesAhead says whether short content is pushed while the registry is asked whether its name can become a file, which
+// saves a round trip: that is the rule in a directory that was there, and what is refused all the same leaves a blob that
+// means nothing. Where a condition hangs on the answer it is refused before.
+func (f *FS) pushesAhead(p place, o putOptions) bool {
+	return !f.told && 0 < o.Size && o.Size <= aheadBytes && (o.Check == nil || o.Recent) &&
+		f.knownDirectory(parent(p.name)) && !f.wasThere(p.repo, p.marker)
+}
+
+// begun does what is asked for at once, and gives the function that waits for it.
+func begun(do func() error) (wait func() error) {
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = do()
+	}()
+	return func() error {
+		<-done
+		return err
+	}
+}
+
 // mayPut looks whether name can become a file and gives the file that is there, nil for none.
 func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error, ask asker) (*info, error) {
 	s, err := f.lookToWrite(ctx, p, check, ask)
@@ -105,7 +138,7 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 	return s.file, s.agree(check)
 }
 
-// pushParts uploads the content.
+// pushParts uploads the content, and "{}" beside it: the first file of a directory needs both.
 func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
 	if err := f.waitFor(ctx, s.notBefore); err != nil {
 		return failure(err, "wait for the registry")
@@ -114,7 +147,10 @@ func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
 	for i, part := range s.parts {
 		offsets[i+1] = offsets[i] + part.Size
 	}
-	return each(ctx, f, s.parts, func(ctx context.Context, i int, part ocispec.Descriptor) error {
+	return each(ctx, f, append(s.parts[:len(s.parts):len(s.parts)], emptyBlob), func(ctx context.Context, i int, part ocispec.Descriptor) error {
+		if i == len(s.parts) {
+			return f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data))
+		}
 		return f.pushBlob(ctx, repo, part, func() (io.Reader, error) { return s.open(offsets[i], part.Size) })
 	})
 }

@@ -23,7 +23,11 @@ func (f *FS) RemoveAll(ctx context.Context, name string, check func(fs.FileInfo)
 		return failure(err, "wait to remove %s", name)
 	}
 	defer unlock()
-	s, err := f.look(ctx, p, f.last(check))
+	ask := f.tagNow
+	if check == nil {
+		ask = f.tag
+	}
+	s, err := f.look(ctx, p, ask)
 	if err != nil && isLost(err) {
 		s, err = f.lost(ctx, p, err)
 	}
