@@ -64,6 +64,20 @@ func OpenUpkeep(dir string) (*Upkeep, error) {
 	return u, nil
 }
 
+// OpenWhole opens a blob or manifest that is whole in a cache's directory, whoever uses that. It is as it lies there: what
+// has become of it on the disk is the caller's to find out. fs.ErrNotExist: it is not there.
+func OpenWhole(dir string, d digest.Digest) (*os.File, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	in := directory{root: dir}
+	f, err := os.Open(in.path(blobsFolder, d))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(in.path(manifestsFolder, d))
+	}
+	return f, err
+}
+
 // Close lets others have the directory.
 func (u *Upkeep) Close() { u.close() }
 

@@ -202,6 +202,22 @@
 // Names that are not there are the most of what is asked when many files are written, so after a few of them in one
 // repository its list of tags answers for all, no longer than Options.Freshness. absent.go
 //
+// # Checks
+//
+// Check looks at all of this in the registry itself: it asks for every tag, parses what stands there as the tree does, and
+// reads every blob to its end, in bounded memory, past whatever is known or kept. The walk goes ahead of those who read, by as
+// many blobs as its queue has. A blob is read once in a repository, and once at all where the registry is on this machine.
+//
+// What has no answer is a failure, makes the report incomplete, and is nothing more. What has a bad one is asked for
+// again; then the last manifest and the last small blob that were well, for a registry that has gone mad since is not
+// believed; and of a blob its tag, which must stand for the same manifest still. Only then it is damage. checkverdict.go
+//
+// Repairs add what proves itself by its digest: from another repository, from what the caller has at hand, or through what
+// can mend the registry's own storage, since the API does not replace what is there. A manifest is pushed by its digest, so that no
+// tag is touched, but for a marker that cannot be had again: it is made anew. What is taken away is ours and stands for
+// nothing: an index of no use, and, if nobody else writes and all of the tree was seen, orphans and tombstones. Another
+// drive's root below is left alone with all in it. What is lost is named and stays. checkrepair.go
+//
 // # What registries differ in
 //
 // What the specification leaves open and what registries get wrong is learned from their answers: the rung of removal, the

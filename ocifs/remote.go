@@ -82,6 +82,22 @@ func (r repository) scope(ctx context.Context) context.Context {
 // own words, not just any 404 on the way to it (invariant 1).
 var errAbsent = errors.New("unknown to the registry")
 
+// absence is errAbsent with what the registry said.
+type absence struct{ said *errcode.ErrorResponse }
+
+func (absence) Error() string        { return errAbsent.Error() }
+func (absence) Is(target error) bool { return target == errAbsent }
+
+// errNoManifest: what came is none, whatever the status.
+var errNoManifest = errors.New("the registry's answer is no manifest")
+
+// otherManifest is a manifest that is not the one that was asked for.
+type otherManifest struct{ is, want digest.Digest }
+
+func (o *otherManifest) Error() string {
+	return fmt.Sprintf("the manifest has digest %s, not %s", o.is, o.want)
+}
+
 var manifestTypes = http.Header{"Accept": {strings.Join([]string{
 	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
 	"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -102,9 +118,9 @@ func (r repository) fetchManifest(ctx context.Context, reference string) (digest
 	case err != nil:
 		return "", nil, err
 	case len(data) > maxManifestBytes:
-		return "", nil, fmt.Errorf("the manifest has more than %d bytes", maxManifestBytes)
+		return "", nil, fmt.Errorf("%w: it has more than %d bytes", errNoManifest, maxManifestBytes)
 	case !json.Valid(data): // an error page with status 200
-		return "", nil, errors.New("the registry's answer is no manifest")
+		return "", nil, errNoManifest
 	}
 	sum := digest.FromBytes(data)
 	want, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
@@ -112,7 +128,7 @@ func (r repository) fetchManifest(ctx context.Context, reference string) (digest
 		want, err = named, nil
 	}
 	if err == nil && want.Algorithm() == digest.Canonical && want != sum {
-		return "", nil, fmt.Errorf("the manifest has digest %s, not %s", sum, want)
+		return "", nil, &otherManifest{sum, want}
 	}
 	return sum, data, nil
 }
@@ -231,7 +247,7 @@ func absentOr(err error) error {
 	if errors.As(err, &resp) && resp.StatusCode == http.StatusNotFound {
 		for _, e := range resp.Errors {
 			if strings.HasSuffix(e.Code, "_UNKNOWN") || e.Code == "NOT_FOUND" {
-				return errAbsent
+				return absence{resp}
 			}
 		}
 	}

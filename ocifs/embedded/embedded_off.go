@@ -5,6 +5,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"time"
@@ -36,6 +37,9 @@ func (r *Registry) OpenBlob(digest.Digest) (*os.File, error) { return nil, errCl
 
 // Tagged knows nothing.
 func (r *Registry) Tagged(repository, tag string) digest.Digest { return "" }
+
+// Mend has nothing to mend.
+func (r *Registry) Mend(context.Context, digest.Digest, io.Reader) error { return errClosed }
 
 // Space knows nothing.
 func (r *Registry) Space() (available, used int64) { return -1, -1 }

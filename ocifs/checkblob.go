@@ -1,0 +1,272 @@
+package ocifs
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	checkBuffer  = 256 << 10 // of each blob that is being read
+	checkTries   = 5         // in a row in which a blob does not come any further
+	checkPause   = 200 * time.Millisecond
+	checkWellOne = 64 << 10 // bytes of a blob that is worth to be asked for again
+)
+
+// checkJob is a blob that a manifest names.
+type checkJob struct {
+	at    spot
+	desc  ocispec.Descriptor
+	index string // it is the index of that directory
+}
+
+// blobKey is a blob in a repository; there may be very many.
+type blobKey [16]byte
+
+func keyOfBlob(repo string, d digest.Digest) blobKey {
+	sum := sha256.Sum256([]byte(repo + "@" + d.String()))
+	return blobKey(sum[:16])
+}
+
+// verify looks at a blob, if nobody has in that repository.
+func (c *checker) verify(ctx context.Context, j checkJob) {
+	defer func() {
+		c.blobs.Add(1)
+		c.bytes.Add(j.desc.Size)
+	}()
+	key := keyOfBlob(j.at.repo, j.desc.Digest)
+	leave, err := c.reading.join(ctx, key)
+	if err != nil {
+		return
+	}
+	defer leave()
+	err = c.known(key, j.desc)
+	if err == errUnseen {
+		err = c.sure(ctx, j.at, func(ctx context.Context) error { return c.readJob(ctx, j) })
+		c.learn(key, j, err)
+	}
+	switch d := damageOf(err); {
+	case err == nil, errors.Is(err, errStale):
+	case d == nil:
+		c.failed(ctx, j.at, err)
+	case j.index != "":
+		n := foundAt(j.at, &damage{IndexDamaged, "the directory index, which is a hint and no more, is of no use: " + d.text, j.desc.Digest})
+		n.remedy = c.dropTag(j.at)
+		c.find(n)
+	default:
+		n := foundAt(j.at, d)
+		n.remedy = c.blobRemedy(j.at.repo, j.desc)
+		c.find(n)
+	}
+}
+
+var errUnseen = errors.New("not looked at yet")
+
+// known gives what was found out about a blob before.
+func (c *checker) known(key blobKey, desc ocispec.Descriptor) error {
+	c.mu.Lock()
+	d := c.bad[key]
+	c.mu.Unlock()
+	if d != nil {
+		return d
+	}
+	size, ok := c.good.get(key)
+	switch {
+	case !ok:
+		return errUnseen
+	case size != desc.Size:
+		return otherSize(desc, size)
+	}
+	return nil
+}
+
+func (c *checker) learn(key blobKey, j checkJob, err error) {
+	switch d := damageOf(err); {
+	case d != nil:
+		c.mu.Lock()
+		c.bad[key] = d
+		c.mu.Unlock()
+	case err == nil:
+		c.good.put(key, j.desc.Size, 1)
+		c.whole.put(j.desc.Digest, j.at.repo, 1)
+		if j.desc.Size <= checkWellOne && !c.o.Quick {
+			c.wellOne.Store(&j)
+		}
+	}
+}
+
+func (c *checker) readJob(ctx context.Context, j checkJob) error {
+	_, seen := c.whole.get(j.desc.Digest)
+	switch {
+	case c.o.Quick, seen && c.local != nil: // on this machine it is one file for all repositories
+		return c.headBlob(ctx, j.at.repo, j.desc)
+	case j.index != "":
+		return c.readIndex(ctx, j)
+	}
+	return c.readBlob(ctx, j.at.repo, j.desc)
+}
+
+// readBlob reads a blob to its end. *damage: it is not there, or not what its descriptor says.
+func (c *checker) readBlob(ctx context.Context, repo string, desc ocispec.Descriptor) error {
+	if !desc.Digest.Algorithm().Available() {
+		return fmt.Errorf("blob %s: its digest cannot be computed here", desc.Digest)
+	}
+	r, err := c.repository(repo)
+	if err != nil {
+		return err
+	}
+	verifier := desc.Digest.Verifier()
+	buf := make([]byte, checkBuffer)
+	n, tries := int64(0), 0
+	for {
+		m, end, err := c.readSome(ctx, r, desc, n, verifier, buf)
+		n += m
+		c.read.Add(m)
+		switch {
+		case err != nil && damageOf(err) != nil:
+			return err
+		case err == nil && end:
+			c.heard()
+			if n != desc.Size {
+				return otherSize(desc, n)
+			}
+			if !verifier.Verified() {
+				return &damage{BlobDamaged, fmt.Sprintf("the bytes of the blob %s do not have that digest", desc.Digest), desc.Digest}
+			}
+			return nil
+		}
+		if tries++; m > 0 {
+			tries = 1
+		}
+		if tries == checkTries || ctx.Err() != nil || status(err) != 0 {
+			return failure(err, "read blob %s in %s", desc.Digest, repo)
+		}
+		if err := c.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// readSome reads a blob from a byte on, as far as it comes; end: up to its end, or beyond what it should have.
+func (c *checker) readSome(ctx context.Context, r repository, desc ocispec.Descriptor, from int64, to io.Writer, buf []byte) (n int64, end bool, err error) {
+	if from > 0 && from >= desc.Size {
+		return 0, true, nil
+	}
+	body, start, err := r.fetchBlob(ctx, desc, from, desc.Size)
+	if err != nil {
+		return 0, false, blobError(desc, err)
+	}
+	defer body.Close()
+	if _, err := io.CopyBuffer(onlyWriter{io.Discard}, io.LimitReader(body, from-start), buf); err != nil {
+		return 0, false, err
+	}
+	limit := desc.Size - from
+	if from == 0 {
+		limit++ // to see whether there is more
+	}
+	n, err = io.CopyBuffer(onlyWriter{to}, io.LimitReader(body, limit), buf)
+	return n, err == nil, err
+}
+
+// onlyWriter hides that a writer reads by itself, with a buffer of its own.
+type onlyWriter struct{ io.Writer }
+
+// blobError is damage if the registry says that it has no such blob.
+func blobError(desc ocispec.Descriptor, err error) error {
+	if err = absentOr(err); errors.Is(err, errAbsent) {
+		return &damage{BlobMissing, fmt.Sprintf("the blob %s is not there", desc.Digest), desc.Digest}
+	}
+	return err
+}
+
+func otherSize(desc ocispec.Descriptor, size int64) *damage {
+	return &damage{BlobDamaged, fmt.Sprintf("the blob %s has %s bytes, and should have %d", desc.Digest, sizeOf(desc, size), desc.Size), desc.Digest}
+}
+
+// sizeOf says how many bytes were seen: reading ends when there are too many.
+func sizeOf(desc ocispec.Descriptor, size int64) string {
+	if size == desc.Size+1 {
+		return "more"
+	}
+	return fmt.Sprint(size)
+}
+
+// headBlob asks whether a blob is there, and for its size where the registry tells.
+func (c *checker) headBlob(ctx context.Context, repo string, desc ocispec.Descriptor) error {
+	r, err := c.repository(repo)
+	if err != nil {
+		return err
+	}
+	resp, err := r.do(ctx, http.MethodHead, "blobs", desc.Digest.String(), nil)
+	if err != nil {
+		return failure(err, "ask for blob %s in %s", desc.Digest, repo)
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		c.heard()
+		if size := resp.ContentLength; size >= 0 && size != desc.Size {
+			return otherSize(desc, size)
+		}
+		return nil
+	}
+	body, _, err := r.fetchBlob(ctx, desc, 0, min(desc.Size, 1)) // the answer to HEAD has no words
+	if err != nil {
+		return failureOr(blobError(desc, err), "ask for blob %s in %s", desc.Digest, repo)
+	}
+	return body.Close()
+}
+
+// failureOr is failure for what is no damage.
+func failureOr(err error, format string, args ...any) error {
+	if damageOf(err) != nil {
+		return err
+	}
+	return failure(err, format, args...)
+}
+
+// readIndex reads a directory index as one who lists its directory does.
+func (c *checker) readIndex(ctx context.Context, j checkJob) error {
+	r, err := c.repository(j.at.repo)
+	if err != nil {
+		return err
+	}
+	body, _, err := r.fetchBlob(ctx, j.desc, 0, j.desc.Size)
+	if err != nil {
+		return failureOr(blobError(j.desc, err), "read blob %s in %s", j.desc.Digest, j.at.repo)
+	}
+	defer body.Close()
+	verifier := j.desc.Digest.Verifier()
+	in := &countingReader{r: io.TeeReader(io.LimitReader(body, j.desc.Size+1), verifier)}
+	bundle := readBundle(in, j.index, func(bundled) error { return ctx.Err() })
+	_, err = io.Copy(io.Discard, in)
+	c.read.Add(in.n)
+	switch {
+	case err != nil:
+		return failure(err, "read blob %s in %s", j.desc.Digest, j.at.repo)
+	case in.n != j.desc.Size:
+		return otherSize(j.desc, in.n)
+	case !verifier.Verified():
+		return &damage{BlobDamaged, fmt.Sprintf("the bytes of the blob %s do not have that digest", j.desc.Digest), j.desc.Digest}
+	case errors.Is(bundle, errBundle):
+		return &damage{IndexDamaged, bundle.Error(), j.desc.Digest}
+	}
+	return bundle
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,151 @@
+package ocifs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What no marker leads to is looked at last. In repositories without a marker, as far as the registry lists them, stand others'
+// artifacts, which are shown, and what removed directories have left, which is not. So it is with the keys of a flat layout.
+
+// unmarked looks at all that the walk has not come to. Where a marker cannot be read, or the walk has not seen all, nothing
+// is taken for an orphan: it may lie in what was not seen.
+func (w *checkWalk) unmarked(ctx context.Context) error {
+	all, err := w.unvisited(ctx)
+	if err != nil {
+		w.failed(ctx, spot{}, err)
+		return context.Cause(ctx)
+	}
+	another := "" // root of another drive
+	for _, in := range all {
+		if another != "" && strings.HasPrefix(in.repo+"/", another+"/") {
+			continue
+		}
+		if noRoot(in.repo, in.tags) != nil {
+			another = in.repo
+			continue
+		}
+		if err := w.tagsOf(ctx, in); err != nil {
+			return err
+		}
+		if in.theirs && in.name != "" {
+			w.directories.Add(1)
+		}
+		w.tombstonesIn(in)
+		w.orphansIn(in)
+	}
+	return nil
+}
+
+// unvisited gives the directories of the tree's range that the walk has not come to, with their tags, one after the other.
+func (w *checkWalk) unvisited(ctx context.Context) ([]*checkedDirectory, error) {
+	var all []*checkedDirectory
+	if l, flat := w.layout.(flatLayout); flat {
+		r, err := w.repository(l.repo)
+		if err != nil {
+			return nil, err
+		}
+		tags, err := r.listTags(ctx)
+		if err != nil {
+			return nil, failure(err, "list tags of %s", l.repo)
+		}
+		byKey := map[directory]*checkedDirectory{}
+		slices.Sort(tags)
+		for _, tag := range slices.Compact(tags) {
+			d := w.layout.of(l.repo, tag)
+			if w.visited[d] {
+				continue
+			}
+			if byKey[d] == nil {
+				byKey[d] = &checkedDirectory{directory: d, unled: true, kinds: map[string]artifactKind{}}
+				all = append(all, byKey[d])
+			}
+			byKey[d].tags = append(byKey[d].tags, tag)
+		}
+		return all, nil
+	}
+	repos, err := w.askCatalog(ctx)
+	if err != nil && hasNoCatalog(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failure(err, "list repositories")
+	}
+	for _, repo := range repos {
+		d := directory{repo: repo}
+		if w.visited[d] || isProbes(repo, w.prefix) {
+			continue
+		}
+		tags, err := w.listTags(ctx, d)
+		if err != nil {
+			w.failed(ctx, spot{repo: repo}, err)
+			continue
+		}
+		if len(tags) == 0 {
+			continue
+		}
+		name := "/" + strings.TrimPrefix(strings.TrimPrefix(repo, w.prefix), "/")
+		if shown, ok := w.bareDirectory(name); !ok || shown != d {
+			name = ""
+		}
+		all = append(all, &checkedDirectory{name: name, directory: d, tags: tags, unled: true, kinds: map[string]artifactKind{}})
+	}
+	return all, nil
+}
+
+// isProbes says whether a repository is one that package probe makes.
+func isProbes(repo, prefix string) bool {
+	rest := strings.TrimPrefix(strings.TrimPrefix(repo, prefix), "/")
+	return rest == "x.probe" || strings.HasPrefix(rest, "x.probe/")
+}
+
+// orphansIn tells of what is ours in a directory that no marker leads to.
+func (w *checkWalk) orphansIn(in *checkedDirectory) {
+	w.mu.Lock()
+	unsure := w.unsure
+	w.mu.Unlock()
+	if len(in.ours) == 0 || unsure {
+		return
+	}
+	text := "no marker leads to what ocidav has written there: the rest of a directory that was removed or moved"
+	if !w.exclusive() {
+		text += ", or a copy on its way"
+	}
+	n := problem{Finding: Finding{Kind: Orphan, Severity: Litter, Path: in.name, Repository: in.repo, Count: len(in.ours), Text: text}}
+	n.Tag = w.keyed(in)
+	n.remedy = w.sweep(in.ours, fmt.Sprintf("its %d tags can be removed", len(in.ours)))
+	w.find(n)
+}
+
+// keyed gives, for a directory that is one of several in its repository, a tag of it.
+func (w *checkWalk) keyed(in *checkedDirectory) string {
+	if in.key == "" {
+		return ""
+	}
+	return in.tags[0]
+}
+
+// tombstonesIn tells of tombstones in a directory where the registry is known to delete: elsewhere it is how files are removed.
+func (w *checkWalk) tombstonesIn(in *checkedDirectory) {
+	if len(in.tombs) == 0 || w.local == nil && w.profile.Delete != DeleteTag && w.profile.Delete != DeleteDigest {
+		return
+	}
+	n := problem{Finding: Finding{Kind: Tombstones, Severity: Litter, Path: in.name, Repository: in.repo, Count: len(in.tombs), Tag: w.keyed(in),
+		Text: "tombstones of removed files are left, though the registry deletes tags"}}
+	n.remedy = w.sweep(in.tombs, fmt.Sprintf("its %d tombstones can be removed", len(in.tombs)))
+	w.find(n)
+}
+
+// layoutRecords tells of a drive in which both layouts are recorded; it has one, or it could not have been opened.
+func (w *checkWalk) layoutRecords(in *checkedDirectory) {
+	if len(in.records) < 2 {
+		return
+	}
+	for _, at := range in.records {
+		if at.tag != recordPrefix+w.Layout() {
+			w.find(foundAt(at, &damage{LayoutRecord, fmt.Sprintf("both layouts are recorded, and the drive has the layout %s: remove the tag %s", w.Layout(), at.tag), at.digest}))
+		}
+	}
+}
