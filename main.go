@@ -133,6 +133,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 				Action: func(*cli.Context) error { return tellVersion(stdout) },
 			},
 			completionCommand(stdout),
+			checkCommand(stdout, stderr, onUsageError),
 			cacheCommand(stdout, onUsageError),
 		},
 	}

@@ -78,7 +78,7 @@ func (f *fake) wantFindings(r ocifs.CheckReport, want ...string) {
 	f.Helper()
 	got := []string{}
 	for _, n := range r.Findings {
-		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", n.Kind, n.Path, n.Repair)))
+		got = append(got, strings.Join(strings.Fields(n.Kind+" "+n.Path+" "+n.Repair), " "))
 		if n.Text == "" || n.Repository == "" || n.Severity != ocifs.Damage && n.Severity != ocifs.Litter {
 			f.Errorf("a finding says too little: %+v", n)
 		}

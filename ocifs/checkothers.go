@@ -115,7 +115,7 @@ func (w *checkWalk) orphansIn(in *checkedDirectory) {
 	}
 	n := problem{Finding: Finding{Kind: Orphan, Severity: Litter, Path: in.name, Repository: in.repo, Count: len(in.ours), Text: text}}
 	n.Tag = w.keyed(in)
-	n.remedy = w.sweep(in.ours, fmt.Sprintf("its %d tags can be removed", len(in.ours)))
+	n.remedy = w.sweep(in.ours, fmt.Sprintf("remove its tags, %d of them", len(in.ours)))
 	w.find(n)
 }
 
@@ -134,7 +134,7 @@ func (w *checkWalk) tombstonesIn(in *checkedDirectory) {
 	}
 	n := problem{Finding: Finding{Kind: Tombstones, Severity: Litter, Path: in.name, Repository: in.repo, Count: len(in.tombs), Tag: w.keyed(in),
 		Text: "tombstones of removed files are left, though the registry deletes tags"}}
-	n.remedy = w.sweep(in.tombs, fmt.Sprintf("its %d tombstones can be removed", len(in.tombs)))
+	n.remedy = w.sweep(in.tombs, fmt.Sprintf("remove the %d tombstones", len(in.tombs)))
 	w.find(n)
 }
 

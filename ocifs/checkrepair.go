@@ -90,7 +90,7 @@ func (c *checker) blobRemedy(repo string, desc ocispec.Descriptor) func(context.
 	return func(ctx context.Context) (string, func(context.Context) error) {
 		from, ok := c.whole.get(desc.Digest)
 		if ok && from != repo {
-			return "the blob is whole in the repository " + from + ", and can be brought from there", func(ctx context.Context) error {
+			return "bring it from the repository " + from, func(ctx context.Context) error {
 				return c.bring(ctx, repo, desc, func() error { return c.mountFrom(ctx, repo, from, desc) })
 			}
 		}
@@ -98,7 +98,7 @@ func (c *checker) blobRemedy(repo string, desc ocispec.Descriptor) func(context.
 		if open == nil {
 			return "", nil
 		}
-		return "the content is at hand, and can be pushed again", func(ctx context.Context) error {
+		return "push it again from what is at hand", func(ctx context.Context) error {
 			return c.bring(ctx, repo, desc, func() error { return c.pushAgain(ctx, repo, desc, open) })
 		}
 	}
@@ -227,7 +227,7 @@ func (w *checkWalk) tagRemedy(in *checkedDirectory, at spot, d *damage, marker b
 		if !marker || in.unled || at.path == "" {
 			return "", nil
 		}
-		return "the directory can get a new marker, without what its properties were", func(ctx context.Context) error {
+		return "put a new marker, without the times and properties of the old one", func(ctx context.Context) error {
 			p, err := w.place(at.path)
 			if err != nil {
 				return err
@@ -247,7 +247,7 @@ func (c *checker) manifestRemedy(at spot, d digest.Digest) func(context.Context)
 		if open == nil {
 			return "", nil
 		}
-		return "the manifest is at hand, and can be pushed again", func(ctx context.Context) error {
+		return "push it again from what is at hand", func(ctx context.Context) error {
 			data, err := readManifest(open, d)
 			if err != nil {
 				return err
@@ -300,7 +300,7 @@ func mediaTypeOf(manifest []byte) string {
 // dropTag takes away a tag of ours that is a hint.
 func (c *checker) dropTag(at spot) func(context.Context) (string, func(context.Context) error) {
 	return func(context.Context) (string, func(context.Context) error) {
-		return "it can be removed, and is made again", func(ctx context.Context) error {
+		return "remove it, it is made again", func(ctx context.Context) error {
 			return c.removeTag(ctx, at.repo, at.tag)
 		}
 	}

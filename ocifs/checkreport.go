@@ -26,7 +26,7 @@ type CheckReport struct {
 	Tombstones  int64 `json:"tombstones"` // what is left of removed files where a registry deletes no tags
 	Manifests   int64 `json:"manifests"`
 	Blobs       int64 `json:"blobs"` // that manifests name, each time that they do
-	Bytes       int64 `json:"bytes"` // that were read and hashed, each blob of a repository once
+	Bytes       int64 `json:"bytes"` // that were read and hashed: each blob of a repository once, what looks damaged again
 
 	Damage   int `json:"damage"` // findings of each severity that are not repaired
 	Litter   int `json:"litter"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -63,11 +64,19 @@ func (c *checker) manifestAt(ctx context.Context, repo, reference string) (diges
 	case errors.Is(err, errNoManifest):
 		err = &damage{ManifestDamaged, err.Error(), ""}
 	case isLost(err), hasCode(err, "MANIFEST_INVALID", "MANIFEST_UNVERIFIED"):
-		err = &damage{TagUnreadable, "the registry has the tag and cannot read what it stands for: " + err.Error(), ""}
+		err = &damage{TagUnreadable, "the registry has the tag and cannot read what it stands for: " + err.Error(), c.linked(repo, reference)}
 	default:
 		return "", nil, failure(err, "fetch manifest %s in %s", reference, repo)
 	}
 	return "", nil, err
+}
+
+// linked gives the digest that a tag has on this machine, empty if that cannot be known.
+func (c *checker) linked(repo, tag string) digest.Digest {
+	if c.localTag == nil {
+		return ""
+	}
+	return c.localTag(repo, tag)
 }
 
 // brokeOff says whether an answer has broken off, which is worth another question: the client repeats what was not answered, and
@@ -88,15 +97,22 @@ func (c *checker) wait(ctx context.Context) error {
 }
 
 // missing tells the tag whose manifest is gone, as far as the registry says of which digest, from one that never had one:
-// distribution names the tag that is unknown, or the revision.
+// distribution names the revision that is unknown, or the tag. Version 2 does it by fields, version 3 in words.
 func missing(gone absence) *damage {
 	for _, e := range gone.said.Errors {
-		detail, _ := e.Detail.(map[string]any)
-		revision, _ := detail["Revision"].(string)
+		var revision, tag string
+		switch detail := e.Detail.(type) {
+		case map[string]any:
+			revision, _ = detail["Revision"].(string)
+			tag, _ = detail["Tag"].(string)
+		case string:
+			_, revision, _ = strings.Cut(detail, " revision=")
+			_, tag, _ = strings.Cut(detail, "unknown tag=")
+		}
 		if d, err := digest.Parse(revision); err == nil {
 			return &damage{ManifestMissing, fmt.Sprintf("the manifest %s, which the tag stands for, is not there", d), d}
 		}
-		if tag, _ := detail["Tag"].(string); tag != "" {
+		if tag != "" && revision == "" {
 			return &damage{TagEmpty, "the tag is listed and stands for nothing: a push or a deletion that did not come to its end", ""}
 		}
 	}
