@@ -145,7 +145,7 @@ func (c *checker) readBlob(ctx context.Context, repo string, desc ocispec.Descri
 		if tries++; m > 0 {
 			tries = 1
 		}
-		if tries == checkTries || ctx.Err() != nil || status(err) != 0 {
+		if tries == checkTries || !brokeOff(err) {
 			return failure(err, "read blob %s in %s", desc.Digest, repo)
 		}
 		if err := c.wait(ctx); err != nil {

@@ -251,3 +251,22 @@ func TestCheckEnds(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// TestCheckLooksAgain: what a manifest names that has come back is looked at too.
+func TestCheckLooksAgain(t *testing.T) {
+	w := &within{&fake{T: t, change: func(*ocifs.Options) {}}, t.TempDir()}
+	tree, _, end := w.open()
+	ctx := t.Context()
+	w.must(tree.Settle(ctx, true))
+	w.must(tree.Mkdir(ctx, "/d", nil))
+	w.must(put(ctx, tree, "/d/b", "content"))
+	end()
+	d, _ := w.tagged()
+	w.must(os.Remove(w.link("_manifests/revisions", d)))
+	w.flip(w.blob(digestOf("content")))
+	r := w.check(ocifs.CheckOptions{Repair: true})
+	w.wantFindings(r, "blob-damaged /d/b", "manifest-missing /d/b done")
+	if r.Damage != 1 || r.Repaired != 1 || r.Files != 1 {
+		t.Errorf("report %+v", r)
+	}
+}

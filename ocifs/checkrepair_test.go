@@ -296,3 +296,59 @@ func unknownRevision(d digest.Digest) registrytest.Fault {
 		fmt.Fprintf(w, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Name":"d","Revision":%q}}]}`, d)
 	}
 }
+
+// TestCheckSweepsNoNews: a tag that stands for something else by the time that it would be removed is not.
+func TestCheckSweepsNoNews(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.small()
+		f.remove("x.root", "_d.e")
+		f.Fail(registrytest.Match{Method: "GET", Path: "/e/manifests/a$", Skip: 1}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+			f.PutManifest("e", "a", "", f.Manifest("d", "a"))
+			serve(w, r)
+		}, 1)
+		f.check(ocifs.CheckOptions{Repair: true, Alone: true})
+		if got := f.Tags("e"); len(got) != 1 || got[0] != "a" {
+			t.Errorf("left are %q", got)
+		}
+	})
+}
+
+// TestCheckGivesUp: a registry that answers nothing is not asked for each of very many files; and nobody counts its failures for ever.
+func TestCheckGivesUp(t *testing.T) {
+	layouts(t, registrytest.Defects{}, func(f *fake) {
+		ctx, tree := f.Context(), f.tree()
+		f.must(tree.Settle(ctx, true))
+		for n := range 300 {
+			f.must(put(ctx, tree, fmt.Sprintf("/f%d", n), fmt.Sprint(n)))
+		}
+		f.settle()
+		for _, path := range []string{"/manifests/", "/blobs/"} {
+			tree := f.tree()
+			f.must(tree.Settle(ctx, false))
+			rule := f.Fail(registrytest.Match{Path: path}, registrytest.Status(503), 0)
+			r, err := tree.Check(ctx, ocifs.CheckOptions{Repair: true})
+			f.Heal()
+			f.must(err)
+			if rule.Hits() > 200 || r.Failed > 60 || r.Complete || r.Damage > 0 {
+				f.Errorf("%s: %d requests, %+v", path, rule.Hits(), r)
+			}
+		}
+	})
+}
+
+// TestCheckBounds: of very much damage all is counted, and so much told as has room.
+func TestCheckBounds(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.must(put(f.Context(), f.tree(), "/f", "f"))
+		manifest := f.Manifest("x.root", "f")
+		const files = 10_050
+		for n := range files - 1 {
+			f.PutManifest("x.root", fmt.Sprintf("f%d", n), "", manifest)
+		}
+		f.DropBlob("x.root", digestOf("f"))
+		r := f.check(ocifs.CheckOptions{})
+		if r.Damage != files || len(r.Findings) != 10_000 || r.OmittedFindings != files-10_000 || !r.Complete {
+			f.Errorf("damage %d, %d told, %d omitted, complete %t", r.Damage, len(r.Findings), r.OmittedFindings, r.Complete)
+		}
+	})
+}

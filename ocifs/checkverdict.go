@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -79,11 +79,19 @@ func (c *checker) linked(repo, tag string) digest.Digest {
 	return c.localTag(repo, tag)
 }
 
-// brokeOff says whether an answer has broken off, which is worth another question: the client repeats what was not answered, and
-// what was refused is.
+// brokeOff says whether an answer has broken off, which is worth another question: of those that did not come, or came as a
+// refusal, the client has made more than one already.
 func brokeOff(err error) bool {
+	var asked *url.Error
+	var known *Error
 	var network net.Error
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) && !network.Timeout()
+	switch {
+	case err == nil, errors.As(err, &asked), errors.As(err, &known), status(err) != 0, errors.As(err, &network) && network.Timeout():
+		return false
+	case damageOf(err) != nil, errors.Is(err, errAbsent), errors.Is(err, errNoManifest), errors.As(err, new(*otherManifest)):
+		return false
+	}
+	return true
 }
 
 // wait waits between two tries.
