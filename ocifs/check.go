@@ -78,7 +78,7 @@ type checker struct {
 
 	well    atomic.Pointer[manifestAt]     // the last manifest that was
 	wellOne atomic.Pointer[checkJob]       // the last small blob that was
-	good    *recent[blobKey, int64]        // blobs in repositories that are well, with their size
+	good    *recent[blobKey, struct{}]     // blobs in repositories that are well
 	whole   *recent[digest.Digest, string] // and a repository for each digest
 	reading flights[blobKey]
 
@@ -90,6 +90,7 @@ type checker struct {
 	hopeless bool
 	unsure   bool // a directory may be there that the walk did not see
 	repaired []spot
+	remedied map[blobKey]*remedied
 }
 
 // manifestAt is a manifest in a repository.
@@ -104,8 +105,8 @@ type manifestAt struct {
 // there; the report is good as far as it goes.
 func (f *FS) Check(ctx context.Context, o CheckOptions) (CheckReport, error) {
 	c := &checker{
-		FS: f, o: o, hands: f.hands(), good: newRecent[blobKey, int64](checkKept), whole: newRecent[digest.Digest, string](checkKept),
-		bad: map[blobKey]*damage{}, visited: map[directory]bool{},
+		FS: f, o: o, hands: f.hands(), good: newRecent[blobKey, struct{}](checkKept), whole: newRecent[digest.Digest, string](checkKept),
+		bad: map[blobKey]*damage{}, visited: map[directory]bool{}, remedied: map[blobKey]*remedied{},
 	}
 	root, err := f.layout.directory("/")
 	if err != nil {
@@ -163,10 +164,7 @@ func (c *checker) walk(ctx context.Context, jobs chan<- checkJob) error {
 		}
 		return nil
 	}
-	if err := w.directory(ctx, w.walk, "/"); err != nil {
-		return err
-	}
-	return w.unmarked(ctx)
+	return w.all(ctx)
 }
 
 // failed notes that something could not be looked at.

@@ -3,7 +3,9 @@ package ocifs_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -187,6 +189,10 @@ func TestCheckDamage(t *testing.T) {
 			[]string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
 		"shorter": {func(f *fake, _, _ string) { f.Fail(registrytest.Match{Path: digestOf("b").String()}, body(""), 0) },
 			[]string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
+		"size": {func(f *fake, repo, tag string) { f.resize(repo, tag) },
+			[]string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
+		"size of one of two": {func(f *fake, repo, tag string) { f.resize(repo, tag[:len(tag)-1]+"a2") },
+			[]string{"blob-damaged /d/a2"}, []string{"blob-damaged /d/a2"}},
 		"manifest missing": {func(f *fake, repo, tag string) { f.Phantom(repo, tag) }, []string{"manifest-missing /d/b"}, []string{"manifest-missing /d/b"}},
 		"manifest's bytes": {func(f *fake, repo, tag string) {
 			f.Fail(registrytest.Match{Method: "GET", Path: repo + "/manifests/" + tag + "$"}, misspelt, 0)
@@ -231,6 +237,11 @@ func TestCheckDamage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// resize has a manifest say that a blob of one byte has three.
+func (f *fake) resize(repo, tag string) {
+	f.PutManifest(repo, tag, "", bytes.Replace(f.Manifest(repo, tag), []byte(`"size":1,`), []byte(`"size":3,`), 1))
 }
 
 // misspelt answers with a manifest that has a letter of another.
@@ -304,16 +315,20 @@ func TestCheckMadness(t *testing.T) {
 		"unknown": registrytest.Status(404, "MANIFEST_UNKNOWN"), "page": registrytest.Page(200), "garbled": registrytest.Garble,
 		"lost": registrytest.Status(500, "UNKNOWN"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			layouts(t, registrytest.Defects{}, func(f *fake) {
-				f.checkable()
-				f.Fail(registrytest.Match{Method: "GET", Path: "/(manifests|blobs)/", Skip: 25}, fault, 0)
-				r := f.check(ocifs.CheckOptions{Repair: true, Alone: true})
-				if r.Damage > 0 || r.Complete {
-					f.Errorf("it is believed: %+v", r)
-				}
+		for kind, match := range map[string]registrytest.Match{
+			"all": {Method: "GET", Path: "/(manifests|blobs)/", Skip: 25}, "blobs": {Method: "GET", Path: "/blobs/", Skip: 10},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				layouts(t, registrytest.Defects{}, func(f *fake) {
+					f.checkable()
+					f.Fail(match, fault, 0)
+					r := f.check(ocifs.CheckOptions{Repair: true, Alone: true})
+					if r.Damage > 0 || r.Complete {
+						f.Errorf("it is believed: %+v", r)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -364,3 +379,39 @@ func TestCheckMeanwhile(t *testing.T) {
 }
 
 func patchOf(value string) davfs.PropPatch { return davfs.PropPatch{Set: property(value)} }
+
+// TestCheckPaths: a path is looked at with all that is below it, and one that is not there is said.
+func TestCheckPaths(t *testing.T) {
+	layouts(t, registrytest.Defects{}, func(f *fake) {
+		f.checkable()
+		for path, want := range map[string]struct{ directories, files, artifacts int64 }{
+			"/":                    {10, 18, 3},
+			"/d":                   {3, 7, 0},
+			"d/":                   {3, 7, 0},
+			"/d/sub/c":             {0, 1, 0},
+			"/d/My Docs":           {1, 1, 0},
+			"/v1.2":                {0, 0, 1},
+			"/theirs.txt":          {0, 1, 0},
+			"/theirs":              {1, 0, 1},
+			"/theirs/image":        {1, 0, 1},
+			"/theirs/image/latest": {0, 0, 1},
+		} {
+			if f.isFlat() && strings.HasPrefix(path, "/theirs/") || f.isFlat() && (path == "/theirs" || path == "/") {
+				continue
+			}
+			r := f.check(ocifs.CheckOptions{Paths: []string{path}})
+			f.wantFindings(r)
+			if r.Directories != want.directories || r.Files != want.files || r.Artifacts != want.artifacts || !r.Complete {
+				f.Errorf("%s: %d directories, %d files, %d artifacts", path, r.Directories, r.Files, r.Artifacts)
+			}
+		}
+		tree := f.tree()
+		f.must(tree.Settle(f.Context(), false))
+		for path, want := range map[string]error{"/none": fs.ErrNotExist, "/none/x": fs.ErrNotExist, "/f/x": fs.ErrNotExist, "/gone/x": fs.ErrNotExist,
+			"/v1.2/chart.tgz": fs.ErrInvalid, "/d/" + strings.Repeat("x", 300): fs.ErrInvalid} {
+			if r, err := tree.Check(f.Context(), ocifs.CheckOptions{Paths: []string{"/f", path}}); !errors.Is(err, want) || r.Complete {
+				f.Errorf("%s: error %v, want %v, complete %t", path, err, want, r.Complete)
+			}
+		}
+	})
+}

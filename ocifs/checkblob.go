@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -27,11 +26,11 @@ type checkJob struct {
 	index string // it is the index of that directory
 }
 
-// blobKey is a blob in a repository; there may be very many.
+// blobKey is a blob in a repository, as a descriptor has it; there may be very many.
 type blobKey [16]byte
 
-func keyOfBlob(repo string, d digest.Digest) blobKey {
-	sum := sha256.Sum256([]byte(repo + "@" + d.String()))
+func keyOfBlob(repo string, desc ocispec.Descriptor) blobKey {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s@%s %d", repo, desc.Digest, desc.Size))
 	return blobKey(sum[:16])
 }
 
@@ -41,13 +40,13 @@ func (c *checker) verify(ctx context.Context, j checkJob) {
 		c.blobs.Add(1)
 		c.bytes.Add(j.desc.Size)
 	}()
-	key := keyOfBlob(j.at.repo, j.desc.Digest)
+	key := keyOfBlob(j.at.repo, j.desc)
 	leave, err := c.reading.join(ctx, key)
 	if err != nil {
 		return
 	}
 	defer leave()
-	err = c.known(key, j.desc)
+	err = c.known(key)
 	if err == errUnseen {
 		err = c.sure(ctx, j.at, func(ctx context.Context) error { return c.readJob(ctx, j) })
 		c.learn(key, j, err)
@@ -70,19 +69,15 @@ func (c *checker) verify(ctx context.Context, j checkJob) {
 var errUnseen = errors.New("not looked at yet")
 
 // known gives what was found out about a blob before.
-func (c *checker) known(key blobKey, desc ocispec.Descriptor) error {
+func (c *checker) known(key blobKey) error {
 	c.mu.Lock()
 	d := c.bad[key]
 	c.mu.Unlock()
 	if d != nil {
 		return d
 	}
-	size, ok := c.good.get(key)
-	switch {
-	case !ok:
+	if _, ok := c.good.get(key); !ok {
 		return errUnseen
-	case size != desc.Size:
-		return otherSize(desc, size)
 	}
 	return nil
 }
@@ -94,7 +89,7 @@ func (c *checker) learn(key blobKey, j checkJob, err error) {
 		c.bad[key] = d
 		c.mu.Unlock()
 	case err == nil:
-		c.good.put(key, j.desc.Size, 1)
+		c.good.put(key, struct{}{}, 1)
 		c.whole.put(j.desc.Digest, j.at.repo, 1)
 		if j.desc.Size <= checkWellOne && !c.o.Quick {
 			c.wellOne.Store(&j)

@@ -10,87 +10,100 @@ import (
 // What no marker leads to is looked at last. In repositories without a marker, as far as the registry lists them, stand others'
 // artifacts, which are shown, and what removed directories have left, which is not. So it is with the keys of a flat layout.
 
-// unmarked looks at all that the walk has not come to. Where a marker cannot be read, or the walk has not seen all, nothing
-// is taken for an orphan: it may lie in what was not seen.
-func (w *checkWalk) unmarked(ctx context.Context) error {
-	all, err := w.unvisited(ctx)
+// unmarked looks at all that the walk has not come to, in and below a repository if one is said. Where a marker cannot be read,
+// or the walk has not seen all, nothing is taken for an orphan: it may lie in what was not seen.
+func (w *checkWalk) unmarked(ctx context.Context, under string) error {
+	all, err := w.unvisited(ctx, under)
 	if err != nil {
 		w.failed(ctx, spot{}, err)
 		return context.Cause(ctx)
 	}
+	below := w.walk.within()
 	another := "" // root of another drive
 	for _, in := range all {
 		if another != "" && strings.HasPrefix(in.repo+"/", another+"/") {
 			continue
 		}
+		if in.tags == nil {
+			if in.tags, err = w.listTags(ctx, in.directory); err != nil {
+				w.failed(ctx, spot{repo: in.repo}, err)
+				continue
+			}
+		}
 		if noRoot(in.repo, in.tags) != nil {
 			another = in.repo
 			continue
 		}
-		if err := w.tagsOf(ctx, in); err != nil {
-			return err
-		}
-		if in.theirs && in.name != "" {
-			w.directories.Add(1)
-		}
-		w.tombstonesIn(in)
-		w.orphansIn(in)
+		below.enter(in.String(), func() error {
+			if err := w.tagsOf(ctx, in); err != nil {
+				return err
+			}
+			if in.theirs && in.name != "" {
+				w.directories.Add(1)
+			}
+			w.tombstonesIn(in)
+			w.orphansIn(in)
+			return nil
+		})
 	}
-	return nil
+	return below.wait()
 }
 
-// unvisited gives the directories of the tree's range that the walk has not come to, with their tags, one after the other.
-func (w *checkWalk) unvisited(ctx context.Context) ([]*checkedDirectory, error) {
-	var all []*checkedDirectory
+// unvisited gives the directories that the walk has not come to, sorted; where they share one repository with their tags.
+func (w *checkWalk) unvisited(ctx context.Context, under string) ([]*checkedDirectory, error) {
 	if l, flat := w.layout.(flatLayout); flat {
-		r, err := w.repository(l.repo)
-		if err != nil {
-			return nil, err
-		}
-		tags, err := r.listTags(ctx)
-		if err != nil {
-			return nil, failure(err, "list tags of %s", l.repo)
-		}
-		byKey := map[directory]*checkedDirectory{}
-		slices.Sort(tags)
-		for _, tag := range slices.Compact(tags) {
-			d := w.layout.of(l.repo, tag)
-			if w.visited[d] {
-				continue
-			}
-			if byKey[d] == nil {
-				byKey[d] = &checkedDirectory{directory: d, unled: true, kinds: map[string]artifactKind{}}
-				all = append(all, byKey[d])
-			}
-			byKey[d].tags = append(byKey[d].tags, tag)
-		}
-		return all, nil
+		return w.unvisitedKeys(ctx, l.repo)
 	}
 	repos, err := w.askCatalog(ctx)
 	if err != nil && hasNoCatalog(err) {
-		return nil, nil
+		repos, err = nil, nil
+		if under != "" { // found by its name alone
+			repos = []string{under}
+		}
 	}
 	if err != nil {
 		return nil, failure(err, "list repositories")
 	}
+	if under != "" {
+		repos = within(repos, under)
+	}
+	var all []*checkedDirectory
 	for _, repo := range repos {
 		d := directory{repo: repo}
 		if w.visited[d] || isProbes(repo, w.prefix) {
-			continue
-		}
-		tags, err := w.listTags(ctx, d)
-		if err != nil {
-			w.failed(ctx, spot{repo: repo}, err)
-			continue
-		}
-		if len(tags) == 0 {
 			continue
 		}
 		name := "/" + strings.TrimPrefix(strings.TrimPrefix(repo, w.prefix), "/")
 		if shown, ok := w.bareDirectory(name); !ok || shown != d {
 			name = ""
 		}
-		all = append(all, &checkedDirectory{name: name, directory: d, tags: tags, unled: true, kinds: map[string]artifactKind{}})
+		all = append(all, &checkedDirectory{name: name, directory: d, unled: true, kinds: map[string]artifactKind{}})
+	}
+	return all, nil
+}
+
+// unvisitedKeys gives the directories of a flat layout that the walk has not come to.
+func (w *checkWalk) unvisitedKeys(ctx context.Context, repo string) ([]*checkedDirectory, error) {
+	r, err := w.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := r.listTags(ctx)
+	if err != nil {
+		return nil, failure(err, "list tags of %s", repo)
+	}
+	slices.Sort(tags)
+	var all []*checkedDirectory
+	for _, tag := range slices.Compact(tags) {
+		d := w.layout.of(repo, tag)
+		if w.visited[d] {
+			continue
+		}
+		if len(all) == 0 || all[len(all)-1].directory != d { // all tags of one key are one after the other
+			all = append(all, &checkedDirectory{directory: d, unled: true, kinds: map[string]artifactKind{}})
+		}
+		last := all[len(all)-1]
+		last.tags = append(last.tags, tag)
 	}
 	return all, nil
 }

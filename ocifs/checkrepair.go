@@ -85,22 +85,50 @@ func parentOf(name string) string {
 	return parent(name)
 }
 
-// blobRemedy brings a blob back.
+// remedied is what was done about a blob, or can be: many files may have it.
+type remedied struct {
+	text string
+	do   func(context.Context) error
+	done bool
+	err  error
+}
+
+// blobRemedy brings a blob back, once.
 func (c *checker) blobRemedy(repo string, desc ocispec.Descriptor) func(context.Context) (string, func(context.Context) error) {
 	return func(ctx context.Context) (string, func(context.Context) error) {
-		from, ok := c.whole.get(desc.Digest)
-		if ok && from != repo {
-			return "bring it from the repository " + from, func(ctx context.Context) error {
-				return c.bring(ctx, repo, desc, func() error { return c.mountFrom(ctx, repo, from, desc) })
+		key := keyOfBlob(repo, desc)
+		r := c.remedied[key]
+		if r == nil {
+			r = &remedied{}
+			r.text, r.do = c.blobSource(ctx, repo, desc)
+			c.remedied[key] = r
+		}
+		if r.do == nil {
+			return r.text, nil
+		}
+		return r.text, func(ctx context.Context) error {
+			if !r.done {
+				r.done, r.err = true, r.do(ctx)
 			}
+			return r.err
 		}
-		open := c.openAtHand(ctx, desc)
-		if open == nil {
-			return "", nil
+	}
+}
+
+// blobSource finds where a blob can be brought from; nil: from nowhere.
+func (c *checker) blobSource(ctx context.Context, repo string, desc ocispec.Descriptor) (string, func(context.Context) error) {
+	from, ok := c.whole.get(desc.Digest)
+	if ok && from != repo {
+		return "bring it from the repository " + from, func(ctx context.Context) error {
+			return c.bring(ctx, repo, desc, func() error { return c.mountFrom(ctx, repo, from, desc) })
 		}
-		return "push it again from what is at hand", func(ctx context.Context) error {
-			return c.bring(ctx, repo, desc, func() error { return c.pushAgain(ctx, repo, desc, open) })
-		}
+	}
+	open := c.openAtHand(ctx, desc)
+	if open == nil {
+		return "", nil
+	}
+	return "push it again from what is at hand", func(ctx context.Context) error {
+		return c.bring(ctx, repo, desc, func() error { return c.pushAgain(ctx, repo, desc, open) })
 	}
 }
 

@@ -25,43 +25,64 @@ type checkWalk struct {
 	jobs chan<- checkJob
 }
 
+// all looks at the whole tree.
+func (w *checkWalk) all(ctx context.Context) error {
+	if err := w.directory(ctx, w.walk, "/"); err != nil {
+		return err
+	}
+	return w.unmarked(ctx, "")
+}
+
 // path looks at one path and all below it.
 func (w *checkWalk) path(ctx context.Context, name string) error {
 	name = path.Clean("/" + name)
 	if name == "/" {
-		return w.directory(ctx, w.walk, name)
+		return w.all(ctx)
 	}
 	p, err := w.place(name)
 	if err != nil {
 		return err
 	}
-	d, err := w.layout.directory(path.Dir(name))
-	if err != nil {
-		return err
+	_, above, err := w.lookup(ctx, path.Dir(name))
+	if exhibit, ok := inside(err); ok {
+		return fmt.Errorf("%s lies in an artifact that was not written by ocidav, which is looked at as a whole: %s: %w", name, exhibit.exhibit.name, fs.ErrInvalid)
 	}
-	tags, err := w.listTags(ctx, d)
-	if err != nil {
-		w.failed(ctx, spot{path: path.Dir(name), repo: d.repo}, err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !above.IsDir():
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	case err != nil:
+		w.unseen(ctx, spot{path: name}, err)
 		return nil
 	}
-	in := &checkedDirectory{name: path.Dir(name), directory: d, kinds: map[string]artifactKind{}}
+	d := w.layout.of(p.repo, p.file)
+	tags, err := w.listTags(ctx, d)
+	if err != nil {
+		w.unseen(ctx, spot{path: path.Dir(name), repo: d.repo}, err)
+		return nil
+	}
+	in := &checkedDirectory{name: path.Dir(name), directory: d, unled: above.kind == kindBare, kinds: map[string]artifactKind{}}
 	for _, tag := range []string{p.marker, p.file} {
 		if _, listed := slices.BinarySearch(tags, tag); listed {
 			in.tags = append(in.tags, tag)
 		}
 	}
-	if len(in.tags) == 0 {
-		bare, err := w.bareAt(ctx, name)
-		if err != nil {
-			w.failed(ctx, spot{path: name, repo: d.repo}, err)
-			return nil
-		}
-		if bare == nil {
-			return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-		}
-		return w.directory(ctx, w.walk, name)
+	slices.Sort(in.tags)
+	if len(in.tags) > 0 {
+		return w.members(ctx, w.walk, in)
 	}
-	return w.members(ctx, w.walk, in)
+	bare, err := w.bareAt(ctx, name)
+	switch {
+	case err != nil:
+		w.unseen(ctx, spot{path: name, repo: d.repo}, err)
+		return nil
+	case bare == nil:
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	d, err = w.layout.directory(name)
+	if err != nil {
+		return err
+	}
+	return w.unmarked(ctx, d.repo)
 }
 
 // checkedDirectory is a directory that is being looked at.
