@@ -40,7 +40,7 @@ func (c *checker) verify(ctx context.Context, j checkJob) {
 		c.blobs.Add(1)
 		c.bytes.Add(j.desc.Size)
 	}()
-	key := keyOfBlob(j.at.repo, j.desc)
+	key := keyOfBlob(j.at.repo+" "+j.index, j.desc) // an index has to be more than the bytes of its digest
 	leave, err := c.reading.join(ctx, key)
 	if err != nil {
 		return
@@ -56,8 +56,8 @@ func (c *checker) verify(ctx context.Context, j checkJob) {
 	case d == nil:
 		c.failed(ctx, j.at, err)
 	case j.index != "":
-		n := foundAt(j.at, &damage{IndexDamaged, "the directory index, which is a hint and no more, is of no use: " + d.text, j.desc.Digest})
-		n.remedy = c.dropTag(j.at)
+		n := foundAt(j.at, &damage{IndexDamaged, uselessIndex + d.text, j.desc.Digest})
+		n.remedy = c.dropIndex(j.at)
 		c.find(n)
 	default:
 		n := foundAt(j.at, d)
@@ -100,10 +100,12 @@ func (c *checker) learn(key blobKey, j checkJob, err error) {
 func (c *checker) readJob(ctx context.Context, j checkJob) error {
 	_, seen := c.whole.get(j.desc.Digest)
 	switch {
-	case c.o.Quick, seen && c.local != nil: // on this machine it is one file for all repositories
+	case c.o.Quick:
 		return c.headBlob(ctx, j.at.repo, j.desc)
 	case j.index != "":
 		return c.readIndex(ctx, j)
+	case seen && c.local != nil: // on this machine it is one file for all repositories
+		return c.headBlob(ctx, j.at.repo, j.desc)
 	}
 	return c.readBlob(ctx, j.at.repo, j.desc)
 }

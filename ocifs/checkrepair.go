@@ -243,16 +243,16 @@ type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// tagRemedy brings back what a tag stands for, by its digest; or else, for a marker, puts one of the same name: the times and
-// properties of the directory are gone, and its members come back.
-func (w *checkWalk) tagRemedy(in *checkedDirectory, at spot, d *damage, marker bool) func(context.Context) (string, func(context.Context) error) {
+// tagRemedy brings back what a tag stands for, by its digest; or else, for a marker that the registry says it does not have, puts
+// one of the same name: the times and properties of the directory are gone, and its members come back.
+func (w *checkWalk) tagRemedy(in *checkedDirectory, at spot, d *damage) func(context.Context) (string, func(context.Context) error) {
 	return func(ctx context.Context) (string, func(context.Context) error) {
 		if d.digest != "" {
 			if text, do := w.manifestRemedy(at, d.digest)(ctx); do != nil {
 				return text, do
 			}
 		}
-		if !marker || in.unled || at.path == "" {
+		if name, kind := in.nameOf(at.tag); kind != tagDirectory || name == "" || d.kind != ManifestMissing || in.unled || in.name == "" {
 			return "", nil
 		}
 		return "put a new marker, without the times and properties of the old one", func(ctx context.Context) error {
@@ -260,7 +260,8 @@ func (w *checkWalk) tagRemedy(in *checkedDirectory, at spot, d *damage, marker b
 			if err != nil {
 				return err
 			}
-			if _, _, err := w.manifestAt(ctx, at.repo, at.tag); damageOf(err) == nil {
+			_, _, err = w.manifestAt(ctx, at.repo, at.tag)
+			if gone := damageOf(err); gone == nil || gone.kind != ManifestMissing {
 				return err // somebody has put one meanwhile
 			}
 			return w.mark(ctx, p)
@@ -325,13 +326,22 @@ func mediaTypeOf(manifest []byte) string {
 	return m.MediaType
 }
 
-// dropTag takes away a tag of ours that is a hint.
-func (c *checker) dropTag(at spot) func(context.Context) (string, func(context.Context) error) {
+// dropIndex takes away a directory index of ours.
+func (c *checker) dropIndex(at spot) func(context.Context) (string, func(context.Context) error) {
 	return func(context.Context) (string, func(context.Context) error) {
-		return "remove it, it is made again", func(ctx context.Context) error {
-			return c.removeTag(ctx, at.repo, at.tag)
-		}
+		return "remove it, it is made again", func(ctx context.Context) error { return c.drop(ctx, at) }
 	}
+}
+
+// drop takes a tag of ours away, if it still stands for what it was seen to.
+func (c *checker) drop(ctx context.Context, at spot) error {
+	switch sum, _, err := c.manifestAt(ctx, at.repo, at.tag); {
+	case err != nil && damageOf(err) == nil:
+		return err
+	case sum != at.digest: // it is another's by now, or gone
+		return nil
+	}
+	return c.removeTag(ctx, at.repo, at.tag)
 }
 
 // sweep takes away tags of ours that stand for nothing any more, where nobody else writes and all of the tree was seen.
@@ -344,15 +354,7 @@ func (c *checker) sweep(tags []spot, text string) func(context.Context) (string,
 			return "nothing is removed while others may write to the drive", nil
 		}
 		return text, func(ctx context.Context) error {
-			return eachBy(ctx, c.hands, tags, func(ctx context.Context, _ int, at spot) error {
-				switch sum, _, err := c.manifestAt(ctx, at.repo, at.tag); {
-				case err != nil && damageOf(err) == nil:
-					return err
-				case sum != at.digest: // it is another's by now, or gone
-					return nil
-				}
-				return c.removeTag(ctx, at.repo, at.tag)
-			})
+			return eachBy(ctx, c.hands, tags, func(ctx context.Context, _ int, at spot) error { return c.drop(ctx, at) })
 		}
 	}
 }

@@ -72,6 +72,11 @@ func TestCheckRepairsBlobs(t *testing.T) {
 			f.must(err)
 			f.must(os.WriteFile(file.Name(), []byte("content of /d/x"), 0o600))
 			file.Close()
+			for _, n := range f.check(ocifs.CheckOptions{AtHand: wrong}).Findings {
+				if possible := n.Repair == ocifs.RepairPossible; possible != (n.Digest == digestOf("{}")) {
+					f.Errorf("with another content at hand: %+v", n)
+				}
+			}
 			r := f.check(ocifs.CheckOptions{Repair: true, AtHand: wrong})
 			if r.Damage != 1 || f.HasBlob(repo, digestOf("content of /d/a")) || !f.HasBlob(repo, digestOf("{}")) {
 				f.Errorf("with another content at hand: %+v", r)
@@ -223,7 +228,8 @@ func TestCheckLitter(t *testing.T) {
 		ctx := f.Context()
 		f.small()
 		repo, index := f.tagOf("/d", "_i.index")
-		f.PutManifest(repo, index, "", f.Manifest(f.tagOf("/d", "a"))) // no index
+		manifest := strings.Replace(string(f.Manifest(f.tagOf("/d", "a"))), "vnd.ocidav.file.v1", "vnd.ocidav.index.v1", 1)
+		f.PutManifest(repo, index, "", []byte(manifest)) // its layer is no bundle
 		f.Fail(registrytest.Match{Method: "PUT DELETE", Path: "/x.root/manifests/f$"}, registrytest.Status(403, "DENIED"), 0)
 		f.must(copyTo(ctx, f.tree(), "/e", "/f")) // over the file, which stays below
 		f.Heal()
@@ -351,4 +357,46 @@ func TestCheckBounds(t *testing.T) {
 			f.Errorf("damage %d, %d told, %d omitted, complete %t", r.Damage, len(r.Findings), r.OmittedFindings, r.Complete)
 		}
 	})
+}
+
+// TestCheckKeepsOthers: what somebody has put under a tag that ocidav takes for itself is told, and stays, with all below it.
+func TestCheckKeepsOthers(t *testing.T) {
+	layouts(t, registrytest.Defects{}, func(f *fake) {
+		f.small()
+		marker := map[bool]string{false: "_d.d", true: "_b.d"}[f.isFlat()]
+		repo, index := f.tagOf("/e", "_i.index")
+		f.pushForeign("x.root", marker, "one", "two")
+		f.pushForeign(repo, index, "one", "two")
+		before := f.state()
+		for _, o := range []ocifs.CheckOptions{{}, {Repair: true, Alone: true}} {
+			f.wantFindings(f.check(o), "marker-damaged /d", "index-damaged /e")
+		}
+		if !mapsEqual(before, f.state()) {
+			f.Error("something has changed")
+		}
+	})
+}
+
+// TestCheckLeavesDoubt: a marker whose push or removal was cut off, or that the registry cannot read, is not made anew, and
+// what lies below it is no orphan.
+func TestCheckLeavesDoubt(t *testing.T) {
+	for name, fault := range map[string]registrytest.Fault{
+		"tag-empty": func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":"unknown tag=_d.d"}]}`)
+		},
+		"tag-unreadable": registrytest.Status(500, "UNKNOWN"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			layouts(t, registrytest.Defects{}, func(f *fake) {
+				f.small()
+				before := f.state()
+				f.Fail(registrytest.Match{Method: "GET HEAD", Path: "/manifests/_[bd].d$"}, fault, 0)
+				f.wantFindings(f.check(ocifs.CheckOptions{Repair: true, Alone: true}), name+" /d")
+				if !mapsEqual(before, f.state()) {
+					f.Error("something has changed")
+				}
+			})
+		})
+	}
 }

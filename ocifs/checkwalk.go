@@ -231,31 +231,33 @@ func (w *checkWalk) settleDoubts(ctx context.Context, in *checkedDirectory) erro
 	return context.Cause(ctx)
 }
 
-// damagedTag takes up a tag whose manifest cannot be had. Below a marker the walk goes on, since its members may all be
-// well; where its name is not known nothing can be said of what lies in a directory without one.
+// damagedTag takes up a tag whose manifest cannot be had, or a marker that is none. Below a marker the walk goes on, since its
+// members may all be well; where its name is not known, or a push or a removal of it has been cut off, nothing is said of
+// what lies in directories without one.
 func (w *checkWalk) damagedTag(in *checkedDirectory, at spot, d *damage) {
 	name, kind := in.nameOf(at.tag)
-	isMarker := kind == tagDirectory && d.kind != TagEmpty
 	n := foundAt(at, d)
-	if d.kind != TagEmpty {
-		n.remedy = w.tagRemedy(in, at, d, isMarker && name != "")
-	}
-	if at.tag == in.index() {
-		n.Kind, n.Severity, n.Text, n.remedy = IndexDamaged, Litter, "the directory index, which is a hint and no more, is of no use: "+d.text, w.dropTag(at)
+	switch {
+	case at.tag == in.index():
+		n = foundAt(at, &damage{IndexDamaged, uselessIndex + d.text, d.digest})
+	case d.kind != TagEmpty && d.kind != MarkerDamaged:
+		n.remedy = w.tagRemedy(in, at, d)
 	}
 	w.find(n)
-	if !isMarker {
+	if kind != tagDirectory {
 		return
 	}
 	w.mu.Lock()
-	w.unsure = w.unsure || name == ""
+	w.unsure = w.unsure || name == "" || d.kind == TagEmpty
 	w.mu.Unlock()
-	if name != "" && in.name != "" {
+	if name != "" && in.name != "" && d.kind != TagEmpty {
 		in.mu.Lock()
 		in.dirs = append(in.dirs, name)
 		in.mu.Unlock()
 	}
 }
+
+const uselessIndex = "the directory index, which is a hint and no more, is of no use: "
 
 // manifest looks at what a manifest says under its tag, and has its blobs verified.
 func (w *checkWalk) manifest(ctx context.Context, in *checkedDirectory, at spot, data []byte) error {
@@ -358,8 +360,10 @@ func (w *checkWalk) enqueueJob(ctx context.Context, j checkJob) error {
 func (w *checkWalk) index(ctx context.Context, in *checkedDirectory, at spot, data []byte) error {
 	desc, err := parseIndex(data)
 	if err != nil {
-		n := foundAt(at, &damage{IndexDamaged, "the directory index, which is a hint and no more, is of no use: " + err.Error(), at.digest})
-		n.remedy = w.dropTag(at)
+		n := foundAt(at, &damage{IndexDamaged, uselessIndex + err.Error(), at.digest})
+		if ownType(data) == typeIndex { // else it is somebody's
+			n.remedy = w.dropIndex(at)
+		}
 		w.find(n)
 		return nil
 	}
