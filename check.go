@@ -228,15 +228,24 @@ func place(path, repository, tag string) string {
 
 // checkVerdict is the end of a check: nil if all is well.
 func checkVerdict(r ocifs.CheckReport) error {
+	damage := "no damage was found"
+	if r.Damage > 0 {
+		damage = fmt.Sprintf("damage was found, %s", times(r.Damage))
+	}
 	switch {
-	case !r.Complete && r.Damage > 0:
-		return fmt.Errorf("%d times damage, and the check is not complete: the registry has failed %d times", r.Damage, r.Failed)
 	case !r.Complete:
-		return fmt.Errorf("the check is not complete: the registry has failed %d times; no damage was found", r.Failed)
+		return fmt.Errorf("the check is not complete, the registry has failed %s; %s", times(r.Failed), damage)
 	case r.Damage > 0:
-		return fmt.Errorf("%d times damage", r.Damage)
+		return errors.New(damage)
 	}
 	return nil
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // nothingKept are the blobs at hand of a check: none, for it looks at the registry's.

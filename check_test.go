@@ -51,7 +51,7 @@ func TestCheckCommand(t *testing.T) {
 	checks(t, 0, "2 directories, 2 files", flags...)
 	d := digest.FromString(content)
 	registry.DropBlob("team/d", d)
-	out := checks(t, 1, "1 times damage", flags...) // the cache is in use, and can be read
+	out := checks(t, 1, "damage was found, once", flags...) // the cache is in use, and can be read
 	for _, want := range []string{"damage blob-missing: /d/a.txt (team/d:a.txt)\n", "the blob " + d.String() + " is not there\n", "can be repaired: push it again"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -61,7 +61,7 @@ func TestCheckCommand(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "report.json")
 	var report ocifs.CheckReport
-	checks(t, 1, "1 times damage", with("--json", file)...)
+	checks(t, 1, "damage was found, once", with("--json", file)...)
 	text, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(text, &report) != nil || report.Damage != 1 || !report.Complete || report.Findings[0].Kind != ocifs.BlobMissing {
 		t.Errorf("report %s, %v", text, err)

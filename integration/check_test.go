@@ -108,7 +108,7 @@ func TestCheck(t *testing.T) {
 			return
 		}
 		b.registry.kill()
-		if code, _, errs := runOcidav(t, d.program, nil, append([]string{"check"}, source...)...); code != 1 || bytes.Contains([]byte(errs), []byte("damage")) {
+		if code, _, errs := runOcidav(t, d.program, nil, append([]string{"check"}, source...)...); code != 1 || bytes.Contains([]byte(errs), []byte("damage was found")) {
 			t.Errorf("of a registry that is down: exit %d: %s", code, errs)
 		}
 	})

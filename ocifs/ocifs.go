@@ -214,7 +214,7 @@
 //
 // Repairs add what proves itself by its digest: from another repository, from what the caller has at hand, or through what
 // can mend the registry's own storage, since the API does not replace what is there. A manifest is pushed by its digest, so that no
-// tag is touched, but for a marker that cannot be had again: it is made anew. What is taken away is ours and stands for
+// tag is touched, but for a marker that the registry says it does not have: it is made anew. What is taken away is ours and stands for
 // nothing: an index of no use, and, if nobody else writes and all of the tree was seen, orphans and tombstones. Another
 // drive's root below is left alone with all in it. What is lost is named and stays. checkrepair.go
 //
