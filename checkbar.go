@@ -89,8 +89,8 @@ func (b *bar) line(p ocifs.CheckProgress) string {
 	}
 	line := strings.Join(parts, ", ")
 	if b.terminal && p.FoundBytes > 0 {
-		done := int(barWidth * float64(p.Bytes) / float64(p.FoundBytes))
-		line = "[" + strings.Repeat("#", min(done, barWidth)) + strings.Repeat(".", max(0, barWidth-done)) + "] " + line
+		done := max(0, min(barWidth, int(barWidth*float64(p.Bytes)/float64(p.FoundBytes)))) // what others say of sizes can be anything
+		line = "[" + strings.Repeat("#", done) + strings.Repeat(".", barWidth-done) + "] " + line
 	}
 	return line[:min(len(line), 79)]
 }

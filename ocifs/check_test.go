@@ -191,6 +191,9 @@ func TestCheckDamage(t *testing.T) {
 			[]string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
 		"size": {func(f *fake, repo, tag string) { f.resize(repo, tag) },
 			[]string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
+		"size of all": {func(f *fake, repo, tag string) {
+			f.PutManifest(repo, tag, "", bytes.Replace(f.Manifest(repo, tag), []byte(`"size":1,`), []byte(`"size":9223372036854775807,`), 1))
+		}, []string{"blob-damaged /d/b"}, []string{"blob-damaged /d/b"}},
 		"size of one of two": {func(f *fake, repo, tag string) { f.resize(repo, tag[:len(tag)-1]+"a2") },
 			[]string{"blob-damaged /d/a2"}, []string{"blob-damaged /d/a2"}},
 		"manifest missing": {func(f *fake, repo, tag string) { f.Phantom(repo, tag) }, []string{"manifest-missing /d/b"}, []string{"manifest-missing /d/b"}},

@@ -115,12 +115,15 @@ func (c *checker) readBlob(ctx context.Context, repo string, desc ocispec.Descri
 	if !desc.Digest.Algorithm().Available() {
 		return fmt.Errorf("blob %s: its digest cannot be computed here", desc.Digest)
 	}
+	if c.local != nil {
+		return c.readLocal(ctx, repo, desc)
+	}
 	r, err := c.repository(repo)
 	if err != nil {
 		return err
 	}
 	verifier := desc.Digest.Verifier()
-	buf := make([]byte, checkBuffer)
+	buf := bufferFor(desc)
 	n, tries := int64(0), 0
 	for {
 		m, end, err := c.readSome(ctx, r, desc, n, verifier, buf)
@@ -135,7 +138,7 @@ func (c *checker) readBlob(ctx context.Context, repo string, desc ocispec.Descri
 				return otherSize(desc, n)
 			}
 			if !verifier.Verified() {
-				return &damage{BlobDamaged, fmt.Sprintf("the bytes of the blob %s do not have that digest", desc.Digest), desc.Digest}
+				return otherBytes(desc)
 			}
 			return nil
 		}
@@ -149,6 +152,44 @@ func (c *checker) readBlob(ctx context.Context, repo string, desc ocispec.Descri
 			return err
 		}
 	}
+}
+
+// bufferFor is for a blob of that size, whatever somebody says it is: of many small ones a large buffer each would be most of the
+// work.
+func bufferFor(desc ocispec.Descriptor) []byte {
+	return make([]byte, min(checkBuffer, max(desc.Size, 512)))
+}
+
+// readLocal is readBlob where the registry is on this machine: it says whether the repository has the blob, and its file is read
+// where it lies, for through the registry each blob, however small, costs a buffer of 4 MiB.
+func (c *checker) readLocal(ctx context.Context, repo string, desc ocispec.Descriptor) error {
+	if err := c.headBlob(ctx, repo, desc); err != nil {
+		return err
+	}
+	file, err := c.local(desc.Digest)
+	if err == nil && file == nil {
+		err = errAbsent
+	}
+	if err != nil {
+		return failure(err, "read blob %s in %s", desc.Digest, repo)
+	}
+	defer file.Close()
+	verifier := desc.Digest.Verifier()
+	n, err := io.CopyBuffer(onlyWriter{verifier}, readerOf(ctx, file), bufferFor(desc))
+	c.read.Add(n)
+	switch {
+	case err != nil:
+		return failure(err, "read blob %s in %s", desc.Digest, repo)
+	case n != desc.Size:
+		return otherSize(desc, n)
+	case !verifier.Verified():
+		return otherBytes(desc)
+	}
+	return nil
+}
+
+func otherBytes(desc ocispec.Descriptor) *damage {
+	return &damage{BlobDamaged, fmt.Sprintf("the bytes of the blob %s do not have that digest", desc.Digest), desc.Digest}
 }
 
 // readSome reads a blob from a byte on, as far as it comes; end: up to its end, or beyond what it should have.
@@ -250,7 +291,7 @@ func (c *checker) readIndex(ctx context.Context, j checkJob) error {
 	case in.n != j.desc.Size:
 		return otherSize(j.desc, in.n)
 	case !verifier.Verified():
-		return &damage{BlobDamaged, fmt.Sprintf("the bytes of the blob %s do not have that digest", j.desc.Digest), j.desc.Digest}
+		return otherBytes(j.desc)
 	case errors.Is(bundle, errBundle):
 		return &damage{IndexDamaged, bundle.Error(), j.desc.Digest}
 	}

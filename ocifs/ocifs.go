@@ -206,7 +206,7 @@
 //
 // Check looks at all of this in the registry itself: it asks for every tag, parses what stands there as the tree does, and
 // reads every blob to its end, in bounded memory, past whatever is known or kept. The walk goes ahead of those who read, by as
-// many blobs as its queue has. A blob is read once in a repository, and once at all where the registry is on this machine.
+// many blobs as its queue has. A blob is read once in a repository, and once at all, where it lies, if the registry is on this machine.
 //
 // What has no answer is a failure, makes the report incomplete, and is nothing more. What has a bad one is asked for
 // again; then the last manifest and the last small blob that were well, for a registry that has gone mad since is not
