@@ -256,3 +256,5 @@ func (nothingKept) Open(context.Context, ocispec.Descriptor, ocifs.Source) (ocif
 }
 
 func (nothingKept) Add(context.Context, ocispec.Descriptor, io.Reader) error { return nil }
+
+func (nothingKept) Hold(ocispec.Descriptor, []byte) {}
