@@ -67,6 +67,9 @@ func receive(ctx context.Context, name string, d digest.Digest, content io.Reade
 		}
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if !verifier.Verified() {
 		return errors.New("the content does not have the digest")
 	}
