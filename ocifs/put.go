@@ -34,8 +34,9 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	f.uploads.Add(1)
 	defer f.uploads.Add(-1)
 	began := time.Now()
+	asking := ctx // ctx is another before they may have been asked
 	may := func() error {
-		_, err := f.mayPut(ctx, p, o.Check, f.tag)
+		_, err := f.mayPut(asking, p, o.Check, f.tag)
 		return err
 	}
 	if f.pushesAhead(p, o) {
