@@ -14,6 +14,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"ocidav/cache"
 	"ocidav/ocifs"
 	"ocidav/ocifs/registrytest"
 )
@@ -50,6 +51,16 @@ func TestCheckCommand(t *testing.T) {
 
 	checks(t, 0, "2 directories, 2 files", flags...)
 	d := digest.FromString(content)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it comes to the cache behind the answer
+		kept, err := cache.OpenWhole(dir, d)
+		if err == nil && kept != nil {
+			kept.Close()
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("what was written is not in the cache: %v", err)
+		}
+	}
 	registry.DropBlob("team/d", d)
 	out := checks(t, 1, "damage was found, once", flags...) // the cache is in use, and can be read
 	for _, want := range []string{"damage blob-missing: /d/a.txt (team/d:a.txt)\n", "the blob " + d.String() + " is not there\n", "can be repaired: push it again"} {
@@ -100,8 +111,8 @@ func TestCheckUsage(t *testing.T) {
 // TestCheckData: the embedded registry, refused while its drive runs; a bit that has flipped on the disk is found.
 func TestCheckData(t *testing.T) {
 	dir := t.TempDir()
-	data, cache := filepath.Join(dir, "data"), filepath.Join(dir, "cache")
-	p := start(t, "--data", data, "--cache-dir", cache)
+	data, kept := filepath.Join(dir, "data"), filepath.Join(dir, "cache")
+	p := start(t, "--data", data, "--cache-dir", kept)
 	request(t, http.MethodPut, p.url(t)+"a.txt", "hello")
 	checks(t, 1, "a running drive is checked by --registry", "--data", data)
 	p.end()
@@ -111,16 +122,16 @@ func TestCheckData(t *testing.T) {
 	if err := os.WriteFile(blob, []byte("hullo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checks(t, 1, "damage blob-damaged: /a.txt", "--data", data, "--repair", "--cache-dir", cache)
-	kept := filepath.Join(cache, "blobs/sha256", hex[:2], hex)
-	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
+	checks(t, 1, "damage blob-damaged: /a.txt", "--data", data, "--repair", "--cache-dir", kept)
+	file := filepath.Join(kept, "blobs/sha256", hex[:2], hex)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(kept, []byte("hello"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checks(t, 1, "can be repaired", "--data", data, "--cache-dir", cache)
-	checks(t, 0, "repaired: ", "--data", data, "--repair", "--cache-dir", cache)
+	checks(t, 1, "can be repaired", "--data", data, "--cache-dir", kept)
+	checks(t, 0, "repaired: ", "--data", data, "--repair", "--cache-dir", kept)
 	checks(t, 0, "", "--data", data, "--cache-dir", t.TempDir())
 }
 
