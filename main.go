@@ -113,13 +113,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			}),
 			configured(&cli.Command{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
-				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag()},
-				Action: func(c *cli.Context) error {
-					if err := checkAddress(c, "listen"); err != nil {
-						return err
-					}
-					return front.Health(c.Context, c.String("listen"), c.String("prefix"), c.String("tls-cert") != "")
-				},
+				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag(), authFlag()}, Action: askHealth,
 			}),
 			configured(&cli.Command{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
@@ -149,6 +143,10 @@ func prefixFlag() cli.Flag {
 
 func certFlag() cli.Flag {
 	return text("tls-cert", "", "PEM `FILE` of the drive's certificate with its chain; read again when it changes, and at SIGHUP")
+}
+
+func authFlag() cli.Flag {
+	return text("auth", "none", "who may use the drive: none (everybody), htpasswd (the users of --htpasswd), or proxy (who has logged in at one of --trusted-proxies)")
 }
 
 func dataFlag() cli.Flag {
@@ -182,8 +180,9 @@ func serveFlags() []cli.Flag {
 		size("upload-memory", 256<<20, "`BYTES` of memory that all uploads on their way may take; more of them wait their turn"),
 		&cli.DurationFlag{Name: "write-timeout", Value: time.Minute, EnvVars: env("write-timeout"),
 			Usage: "for how long a write that the registry fails is tried again, from its last byte on, and a question that it wants to be asked later"},
-		text("auth", "none", "who may use the drive: none (everybody), or htpasswd (the users of --htpasswd)"),
+		authFlag(),
 		text("htpasswd", "", "`FILE` with names and bcrypt hashes, as htpasswd -B writes it; read again when it changes, and at SIGHUP"),
+		text("proxy-user-header", davfs.DefaultUserHeader, "with --auth proxy: the `HEADER` in which the proxy says who the user is"),
 		flagged("anonymous-read", "let read who does not log in"),
 		text("read-only-users", "", "`NAMES`, with commas, of users who may not write"),
 		flagged("insecure-anonymous", "with --auth none: everybody may write, on an address that others reach"),
@@ -192,7 +191,7 @@ func serveFlags() []cli.Flag {
 		text("tls-key", "", "PEM `FILE` of its key"),
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
-		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed"),
+		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed, and with --auth proxy what they say of the user"),
 		&cli.GenericFlag{Name: "quota", Value: new(byteSize), EnvVars: env("quota"), DefaultText: "of the disk, where it is known",
 			Usage: "`BYTES` that clients are told are free"},
 		&cli.IntFlag{Name: "max-requests-per-client", Value: 128, EnvVars: env("max-requests-per-client"),
@@ -269,6 +268,7 @@ type config struct {
 	adminListen         string
 	tlsCert, tlsKey     string
 	auth, htpasswd      string
+	userHeader          string // of a proxy
 	anonymousRead       bool
 	readers             []string // users who may not write
 	notifyToken         string
@@ -317,15 +317,15 @@ func newConfig(c *cli.Context) (config, error) {
 	case cfg.cacheDir == "":
 		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
 	}
-	if err := cfg.setAuth(c); err != nil {
-		return cfg, err
-	}
 	var err error
 	if cfg.publicURL, err = davfs.ParsePublicURL(c.String("public-url")); err != nil {
 		return cfg, usage("--public-url %v", err)
 	}
 	if cfg.trusted, err = davfs.ParseProxies(c.String("trusted-proxies")); err != nil {
 		return cfg, usage("--trusted-proxies %v", err)
+	}
+	if err := cfg.setAuth(c); err != nil {
+		return cfg, err
 	}
 	if file := c.String("notify-token-file"); file != "" {
 		var err error
@@ -413,14 +413,17 @@ func (c *config) setAuth(ctx *cli.Context) error {
 	c.auth, c.htpasswd, c.anonymousRead = ctx.String("auth"), ctx.String("htpasswd"), ctx.Bool("anonymous-read")
 	c.readers = strings.FieldsFunc(ctx.String("read-only-users"), func(r rune) bool { return r == ',' || r == ' ' })
 	here, open := front.IsLoopback(c.listen), ctx.IsSet("auth") && ctx.Bool("insecure-anonymous")
+	if err := c.setProxyUsers(ctx); err != nil || c.auth == "proxy" {
+		return err
+	}
 	switch {
 	case c.auth == "none" && (c.htpasswd != "" || c.anonymousRead || len(c.readers) > 0):
-		return usage("--htpasswd, --anonymous-read and --read-only-users go with --auth htpasswd")
+		return usage("--htpasswd goes with --auth htpasswd; --anonymous-read and --read-only-users go with that or --auth proxy")
 	case c.auth == "none" && !here && !open:
 		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, or both --auth none and --insecure-anonymous", c.listen)
 	case c.auth == "none":
 	case c.auth != "htpasswd":
-		return usage("--auth %s: want none or htpasswd", c.auth)
+		return usage("--auth %s: want none, htpasswd or proxy", c.auth)
 	case c.htpasswd == "":
 		return usage("--auth htpasswd: want the file, --htpasswd FILE")
 	case c.tlsCert == "" && !here && !ctx.Bool("insecure-basic"):
@@ -479,6 +482,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 			return usage("--htpasswd: %w", err)
 		}
 		reload.OnHangup(ctx, users.Users.Reload)
+	}
+	if cfg.auth == "proxy" {
+		users = &davfs.Auth{UserHeader: cfg.userHeader, AnonymousRead: cfg.anonymousRead, ReadOnlyUsers: cfg.readers}
 	}
 
 	var tree *ocifs.FS

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Auth says who may use a drive: the users of a password file, by HTTP Basic (RFC 7617). It is asked before anything else
-// of a request is looked at, its body and the name that it is about included.
+// Auth says who may use a drive: the users of a password file, by HTTP Basic (RFC 7617), or those of a proxy (proxyuser.go).
+// It is asked before anything else of a request is looked at, its body and the name that it is about included.
 //
 // A user who is not known takes as long as one who is. Failures are slowed for each client address (throttle.go) and
 // logged in one form, which programs like fail2ban read:
@@ -20,6 +20,7 @@ import (
 // Whatever a client sends cannot look like it, since quotes in a value are escaped.
 type Auth struct {
 	Users         *Htpasswd
+	UserHeader    string   // in which Handler.TrustedProxies say who has logged in there; empty: Users are asked
 	AnonymousRead bool     // who sends no credentials may read
 	ReadOnlyUsers []string // may read
 
@@ -53,6 +54,9 @@ func (h *Handler) authenticate(r *http.Request, rq *request) error {
 	if a == nil {
 		return nil
 	}
+	if a.UserHeader != "" {
+		return h.authenticateByProxy(r, rq)
+	}
 	writes := !slices.Contains(readMethods, r.Method)
 	name, password, given := r.BasicAuth()
 	if !given {
@@ -67,9 +71,14 @@ func (h *Handler) authenticate(r *http.Request, rq *request) error {
 	if err := a.verify(r.Context(), rq.trace.Remote, name, password, h.log); err != nil {
 		return err
 	}
+	return rq.loggedIn(name)
+}
+
+// loggedIn takes over who the request is from.
+func (rq *request) loggedIn(name string) error {
 	rq.trace.User = name
-	rq.reader = slices.Contains(a.ReadOnlyUsers, name)
-	if rq.reader && writes {
+	rq.reader = slices.Contains(rq.h.Auth.ReadOnlyUsers, name)
+	if rq.reader && !slices.Contains(readMethods, rq.method) {
 		return errReader
 	}
 	return nil

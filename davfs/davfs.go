@@ -38,7 +38,7 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, auth.go on htpasswd.go and throttle.go says who may make it, places.go how many at a
+// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, places.go how many at a
 // time, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree, and
 // turns.go its changes in order.
 //
@@ -144,8 +144,8 @@ type Handler struct {
 	// use the address that they reach.
 	PublicURL *url.URL
 
-	// TrustedProxies are the addresses whose X-Forwarded-For is believed, and whose X-Forwarded-Host and
-	// X-Forwarded-Prefix are, where there is no PublicURL.
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed, and Auth.UserHeader, and whose X-Forwarded-Host
+	// and X-Forwarded-Prefix are, where there is no PublicURL.
 	TrustedProxies []netip.Prefix
 
 	// LockFile keeps the locks over a restart; it belongs to one tree. Empty: they end with the process.

@@ -8,13 +8,14 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"slices"
 	"time"
 )
 
 // Health asks the drive on this machine that listens on address, all addresses of the machine being those of loopback,
-// whether it answers. A drive that asks for a password does. The certificate is not looked at, for it is that of the
-// name by which clients know the drive.
-func Health(ctx context.Context, address, prefix string, secure bool) error {
+// whether it answers. A drive that asks for a password does, and so may one whose answer is a status of well. The
+// certificate is not looked at, for it is that of the name by which clients know the drive.
+func Health(ctx context.Context, address, prefix string, secure bool, well ...int) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func Health(ctx context.Context, address, prefix string, secure bool) error {
 		return err
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnauthorized {
+	if !slices.Contains(append(well, http.StatusOK, http.StatusUnauthorized), resp.StatusCode) {
 		return fmt.Errorf("the drive answers %s", resp.Status)
 	}
 	return nil
