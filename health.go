@@ -1,22 +1,18 @@
 package main
 
 import (
-	"net/http"
-
 	"github.com/urfave/cli/v2"
 
 	"ocidav/davfs/front"
 )
 
-// askHealth asks the drive that the same flags have started. One that is entered through a proxy refuses this machine, and
-// so it answers.
+// askHealth asks the drive that the same flags have started.
 func askHealth(c *cli.Context) error {
 	if err := checkAddress(c, "listen"); err != nil {
 		return err
 	}
-	var well []int
-	if c.String("auth") == "proxy" {
-		well = append(well, http.StatusForbidden)
-	}
-	return front.Health(c.Context, c.String("listen"), c.String("prefix"), c.String("tls-cert") != "", well...)
+	return front.Door{
+		Address: c.String("listen"), Prefix: c.String("prefix"),
+		TLS: c.String("tls-cert") != "", Clients: c.String("tls-client-ca") != "", Proxy: c.String("auth") == "proxy",
+	}.Health(c.Context)
 }

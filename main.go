@@ -113,7 +113,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			}),
 			configured(&cli.Command{
 				Name: "health", Usage: "ask a running drive whether it answers; exit 0 if it does", OnUsageError: onUsageError,
-				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag(), authFlag()}, Action: askHealth,
+				Flags: []cli.Flag{listenFlag(), prefixFlag(), certFlag(), clientCAFlag(), authFlag()}, Action: askHealth,
 			}),
 			configured(&cli.Command{
 				Name: "probe", Usage: "ask a registry what it can do for a drive; exit 0 if all that a drive needs", OnUsageError: onUsageError,
@@ -143,6 +143,10 @@ func prefixFlag() cli.Flag {
 
 func certFlag() cli.Flag {
 	return text("tls-cert", "", "PEM `FILE` of the drive's certificate with its chain; read again when it changes, and at SIGHUP")
+}
+
+func clientCAFlag() cli.Flag {
+	return text("tls-client-ca", "", "PEM `FILE` of authorities; only clients with a certificate of theirs may connect; read again like --tls-cert")
 }
 
 func authFlag() cli.Flag {
@@ -189,6 +193,7 @@ func serveFlags() []cli.Flag {
 		flagged("insecure-basic", "take passwords without TLS on an address that others reach"),
 		certFlag(),
 		text("tls-key", "", "PEM `FILE` of its key"),
+		clientCAFlag(),
 		prefixFlag(),
 		text("public-url", "", "`URL` by which clients know the drive, where a reverse proxy stands in between"),
 		text("trusted-proxies", "", "`ADDRESSES` or networks, with commas, whose X-Forwarded-For, -Host and -Prefix are believed, and with --auth proxy what they say of the user"),
@@ -267,6 +272,7 @@ type config struct {
 	pace                ocifs.Pace
 	adminListen         string
 	tlsCert, tlsKey     string
+	tlsClientCA         string
 	auth, htpasswd      string
 	userHeader          string // of a proxy
 	anonymousRead       bool
@@ -282,7 +288,7 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
-		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), tlsClientCA: c.String("tls-client-ca"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
@@ -314,6 +320,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--part-size %s: want 1MiB or more", c.Generic("part-size"))
 	case (cfg.tlsCert == "") != (cfg.tlsKey == ""):
 		return cfg, usage("--tls-cert and --tls-key go together")
+	case cfg.tlsClientCA != "" && cfg.tlsCert == "":
+		return cfg, usage("--tls-client-ca: want --tls-cert and --tls-key too")
 	case cfg.cacheDir == "":
 		return cfg, usage("--cache-dir: there is no home directory to put it in, name one")
 	}
@@ -412,7 +420,7 @@ func newCredential(c *cli.Context, host string) (auth.CredentialFunc, error) {
 func (c *config) setAuth(ctx *cli.Context) error {
 	c.auth, c.htpasswd, c.anonymousRead = ctx.String("auth"), ctx.String("htpasswd"), ctx.Bool("anonymous-read")
 	c.readers = strings.FieldsFunc(ctx.String("read-only-users"), func(r rune) bool { return r == ',' || r == ' ' })
-	here, open := front.IsLoopback(c.listen), ctx.IsSet("auth") && ctx.Bool("insecure-anonymous")
+	here, open := front.IsLoopback(c.listen), ctx.IsSet("auth") && (ctx.Bool("insecure-anonymous") || c.tlsClientCA != "")
 	if err := c.setProxyUsers(ctx); err != nil || c.auth == "proxy" {
 		return err
 	}
@@ -420,7 +428,7 @@ func (c *config) setAuth(ctx *cli.Context) error {
 	case c.auth == "none" && (c.htpasswd != "" || c.anonymousRead || len(c.readers) > 0):
 		return usage("--htpasswd goes with --auth htpasswd; --anonymous-read and --read-only-users go with that or --auth proxy")
 	case c.auth == "none" && !here && !open:
-		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, or both --auth none and --insecure-anonymous", c.listen)
+		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, or --auth none with --insecure-anonymous or --tls-client-ca", c.listen)
 	case c.auth == "none":
 	case c.auth != "htpasswd":
 		return usage("--auth %s: want none, htpasswd or proxy", c.auth)
@@ -475,6 +483,12 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 			return usage("--tls-cert, --tls-key: %w", err)
 		}
 		reload.OnHangup(ctx, certificate.Reload)
+	}
+	if cfg.tlsClientCA != "" {
+		if certificate.Clients, err = front.LoadClients(cfg.tlsClientCA, log); err != nil {
+			return usage("--tls-client-ca: %w", err)
+		}
+		reload.OnHangup(ctx, certificate.Clients.Reload)
 	}
 	var users *davfs.Auth // nil is everybody
 	if cfg.auth == "htpasswd" {
@@ -572,7 +586,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if users == nil {
+	if users == nil && cfg.tlsClientCA == "" {
 		warnOpen(log, "drive", "read and write", address)
 	}
 	fmt.Fprintf(stderr, "serving %s://%s%s\n", scheme, address, strings.TrimSuffix(cfg.prefix, "/")+"/")

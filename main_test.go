@@ -318,6 +318,7 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--notify-token-file", file + "x"}, 2, "--notify-token-file"},
 		{[]string{"--notify-token-file", file}, 2, "is empty"},
 		{[]string{"--tls-cert", file}, 2, "--tls-key"},
+		{[]string{"--tls-client-ca", file}, 2, "--tls-cert"},
 		{[]string{"--auth", "basic"}, 2, "--auth basic"},
 		{[]string{"--auth", "htpasswd"}, 2, "--htpasswd FILE"},
 		{[]string{"--htpasswd", file}, 2, "--auth htpasswd"},

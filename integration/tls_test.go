@@ -70,3 +70,59 @@ func TestTLS(t *testing.T) {
 		t.Errorf("a certificate that is none: %d, %s", code, errs)
 	}
 }
+
+// TestClientCertificates has curl come with a certificate and without one, and the authority change under the drive.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	curl, openssl := need(t, "curl"), need(t, "openssl")
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	newCertificate(t, file("cert.pem"), file("key.pem"))
+	// client makes an authority and a certificate that it has signed.
+	client := func(ca, name string) {
+		t.Helper()
+		newCertificate(t, file(ca+".pem"), file(ca+".key"))
+		request := exec.CommandContext(t.Context(), openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+			"-keyout", file(name+".key"), "-out", file(name+".csr"), "-subj", "/CN="+name)
+		sign := exec.CommandContext(t.Context(), openssl, "x509", "-req", "-in", file(name+".csr"), "-CA", file(ca+".pem"), "-CAkey", file(ca+".key"),
+			"-set_serial", "1", "-days", "2", "-out", file(name+".pem"))
+		for _, cmd := range []*exec.Cmd{request, sign} {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", cmd, err, out)
+			}
+		}
+	}
+	client("ca", "alice")
+	client("other", "bob")
+	d := newDrive(t, "--tls-cert", file("cert.pem"), "--tls-key", file("key.pem"), "--tls-client-ca", file("ca.pem"))
+	d.startOnly()
+	d.url = strings.TrimSuffix("https://"+d.waitLine(t, "\nserving https://"), "/")
+	ask := func(name string) string {
+		args := []string{"--silent", "--show-error", "--cacert", file("cert.pem"), "--output", os.DevNull, "--write-out", "%{http_code} %{http_version}", d.href("/")}
+		if name != "" {
+			args = append(args, "--cert", file(name+".pem"), "--key", file(name+".key"))
+		}
+		out, _ := exec.CommandContext(t.Context(), curl, args...).Output()
+		return string(out)
+	}
+	for name, want := range map[string]string{"alice": "200 2", "bob": "000 ", "": "000 "} {
+		if got := ask(name); !strings.HasPrefix(got, want) {
+			t.Errorf("%q gets %s, want %s", name, got, want)
+		}
+	}
+	address := strings.TrimPrefix(d.url, "https://")
+	told := []string{"OCIDAV_TLS_CERT=" + file("cert.pem"), "OCIDAV_TLS_CLIENT_CA=" + file("ca.pem")}
+	if code, _, errs := runOcidav(t, d.program, told, "health", "--listen", address); code != 0 {
+		t.Errorf("health: %d, %s", code, errs)
+	}
+	if err := os.Rename(file("other.pem"), file("ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the new authority is not used", func() bool { return strings.HasPrefix(ask("bob"), "200") })
+	if got := ask("alice"); !strings.HasPrefix(got, "000") {
+		t.Errorf("alice still gets %s", got)
+	}
+}

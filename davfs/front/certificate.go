@@ -13,6 +13,8 @@ import (
 // one of the two being written for example, change nothing but the log: the certificate that was good goes on. It is safe
 // for concurrent use.
 type Certificate struct {
+	Clients *Clients // that may connect; nil: all
+
 	certFile, keyFile string
 	log               *slog.Logger
 
@@ -65,5 +67,9 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // config is for HTTP/2 and HTTP/1.1.
 func (c *Certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
+	if c.Clients != nil {
+		return c.Clients.require(config)
+	}
+	return config
 }

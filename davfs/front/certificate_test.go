@@ -124,10 +124,10 @@ func TestTLS(t *testing.T) {
 		conn.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
-	if err := Health(t.Context(), address.String(), "/", true); err != nil {
+	if err := (Door{Address: address.String(), TLS: true}).Health(t.Context()); err != nil {
 		t.Errorf("health: %v", err)
 	}
-	if err := Health(t.Context(), address.String(), "/", false); err == nil {
+	if err := (Door{Address: address.String()}).Health(t.Context()); err == nil {
 		t.Error("health by plain HTTP is well")
 	}
 }
