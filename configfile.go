@@ -18,7 +18,7 @@ import (
 )
 
 // lists are the settings that a file may also have as a YAML list; on the command line they have commas.
-var lists = []string{"read-only-users", "registry-profile", "trusted-proxies"}
+var lists = []string{"cors-origins", "read-only-users", "registry-profile", "trusted-proxies"}
 
 // setting is one value of a configuration file, as the command line would have it.
 type setting struct {

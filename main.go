@@ -49,9 +49,6 @@ var _ davfs.Tree = (*ocifs.FS)(nil) // neither package knows the other
 
 const pingTimeout = 15 * time.Second
 
-// drainTimeout is for requests that run when SIGTERM comes.
-var drainTimeout = 30 * time.Second // changed by tests only
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal kills
@@ -205,6 +202,9 @@ func serveFlags() []cli.Flag {
 		flagged("no-index", "push no index of large directories, by which another machine lists them quickly"),
 		flagged("no-discover", "do not look for repositories that others have filled"),
 		flagged("read-only", "refuse all that writes"),
+		text("cors-origins", "", "`ORIGINS`, with commas, whose pages may use the drive in a browser, with its credentials; * is any, without; none: no page"),
+		&cli.DurationFlag{Name: "shutdown-timeout", Value: 30 * time.Second, EnvVars: env("shutdown-timeout"),
+			Usage: "for how long requests that run at SIGTERM, uploads among them, may go on"},
 		text("admin-listen", "", "`ADDRESS` of health, metrics, profiles and the registry's notifications, a loopback one best; none: off"),
 		text("notify-token-file", "", "`FILE` with the secret that a notification at POST /-/notify must bring in its Authorization header"),
 		text("log-level", "info", "debug, info, warn or error"),
@@ -251,6 +251,7 @@ type config struct {
 	listen, prefix      string
 	publicURL           *url.URL
 	trusted             []netip.Prefix
+	origins             *davfs.Origins
 	quota               int64 // negative: not told
 	maxRequests         int
 	junk                davfs.Junk
@@ -267,6 +268,7 @@ type config struct {
 	freshness           time.Duration
 	writeTimeout        time.Duration
 	gcInterval          time.Duration
+	shutdownTimeout     time.Duration
 	credential          auth.CredentialFunc
 	profile             ocifs.Profile
 	pace                ocifs.Pace
@@ -288,7 +290,7 @@ func newConfig(c *cli.Context) (config, error) {
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
-		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), tlsClientCA: c.String("tls-client-ca"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), tlsClientCA: c.String("tls-client-ca"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), shutdownTimeout: c.Duration("shutdown-timeout"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
@@ -304,6 +306,8 @@ func newConfig(c *cli.Context) (config, error) {
 		return cfg, usage("--log-format %s: want text or json", c.String("log-format"))
 	case cfg.freshness < 0:
 		return cfg, usage("--freshness %s: want zero or more", cfg.freshness)
+	case cfg.shutdownTimeout < 0:
+		return cfg, usage("--shutdown-timeout %s: want zero or more", cfg.shutdownTimeout)
 	case cfg.maxRequests < 0:
 		return cfg, usage("--max-requests-per-client %d: want zero or more", cfg.maxRequests)
 	case cfg.uploadMemory < 1<<20:
@@ -334,6 +338,12 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	if err := cfg.setAuth(c); err != nil {
 		return cfg, err
+	}
+	if cfg.origins, err = davfs.ParseOrigins(c.String("cors-origins")); err != nil {
+		return cfg, usage("--cors-origins %v", err)
+	}
+	if cfg.origins.Any() && cfg.auth == "none" && !cfg.readOnly {
+		return cfg, usage("--cors-origins *: every page that somebody visits could write: want origins by name, --read-only, or an --auth")
 	}
 	if file := c.String("notify-token-file"); file != "" {
 		var err error
@@ -534,7 +544,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	drive := &davfs.Handler{
 		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
-		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
+		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Origins: cfg.origins, Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
 	}
 
 	metrics.Watch(admin.Sources{
@@ -556,7 +566,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		return err
 	}
 	servers := front.Servers{Log: log}
-	defer func() { servers.Drain(drainTimeout, tree.Close) }()
+	defer func() { servers.Drain(cfg.shutdownTimeout, tree.Close) }()
 	if reg == nil {
 		fmt.Fprintf(stderr, "registry %s, profile %s, layout %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"), tree.Layout())
 	} else {
@@ -595,7 +605,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	select {
 	case <-ctx.Done():
-		log.Info("stopping, requests in flight have time to finish", "seconds", drainTimeout.Seconds())
+		log.Info("stopping, requests in flight have time to finish", "seconds", cfg.shutdownTimeout.Seconds())
 		return nil
 	case err := <-servers.Failed():
 		return err

@@ -208,9 +208,7 @@ func TestDrain(t *testing.T) {
 
 // TestDrainEnds: a request that does not come to its end is cut, and that is no failure.
 func TestDrainEnds(t *testing.T) {
-	defer func(d time.Duration) { drainTimeout = d }(drainTimeout)
-	drainTimeout = 100 * time.Millisecond
-	p := start(t)
+	p := start(t, "--shutdown-timeout", "100ms")
 	rest, done := begin(t, p.url(t)+"endless.txt")
 	if code := p.end(); code != 0 || !strings.Contains(p.stderr.String(), "requests were cut") {
 		t.Errorf("exit %d: %s", code, p.stderr.String())
@@ -353,6 +351,10 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--public-url", "https://drive.example.com/?x"}, 2, "--public-url"},
 		{[]string{"--trusted-proxies", "10.0.0.1,proxy"}, 2, "--trusted-proxies proxy"},
 		{[]string{"--trusted-proxies", "10.0.0.0/40"}, 2, "--trusted-proxies"},
+		{[]string{"--shutdown-timeout", "-1s"}, 2, "--shutdown-timeout -1s"},
+		{[]string{"--cors-origins", "https://app.example.com,null"}, 2, "--cors-origins null"},
+		{[]string{"--cors-origins", "https://app.example.com/"}, 2, "--cors-origins https"},
+		{[]string{"--cors-origins", "*"}, 2, "--read-only"},
 		{[]string{"--quota", "all"}, 2, "all"},
 		{[]string{"--junk", "burn"}, 2, "--junk burn"},
 		{[]string{"extra"}, 2, "extra"},
