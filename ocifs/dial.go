@@ -101,13 +101,15 @@ func Ping(ctx context.Context, reg *remote.Registry) error {
 	return failure(err, "registry %s", reg.Reference.Registry)
 }
 
-// NewTransport gives a transport for a registry: connections are kept, because one operation makes many requests.
+// NewTransport gives a transport for a registry: connections are kept, because one operation makes many requests, and made
+// only where it may lead to (fence.go).
 // There is no limit for a whole request, since blobs are large; the context of each operation ends it.
 func NewTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 128, 64
 	t.ResponseHeaderTimeout = uploadTimeout // a registry may assemble a large upload before it answers
-	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.Proxy = throughProxy(t.Proxy)
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: new(homes).control}).DialContext
 	return t
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -49,9 +50,9 @@ func failure(err error, format string, args ...any) error {
 	var known *Error
 	switch {
 	case errors.As(err, &known):
-		return &Error{Class: known.Class, After: known.After, Err: fmt.Errorf("%s: %w", op, err)}
+		return &Error{Class: known.Class, After: known.After, Err: fmt.Errorf("%s: %w", op, discreet{err})}
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", op, err)
+		return fmt.Errorf("%s: %w", op, discreet{err})
 	}
 	return &Error{Class: classOf(err), After: afterOf(err), Err: fmt.Errorf("%s: %w", op, opaque{err})}
 }
@@ -60,7 +61,7 @@ func failure(err error, format string, args ...any) error {
 // was expected says nothing about the name that was asked for.
 type opaque struct{ err error }
 
-func (o opaque) Error() string { return o.err.Error() }
+func (o opaque) Error() string { return withoutQueries(o.err.Error()) }
 func (o opaque) As(target any) bool {
 	switch target.(type) {
 	case **errcode.ErrorResponse, *later:
@@ -68,6 +69,17 @@ func (o opaque) As(target any) bool {
 	}
 	return false
 }
+
+// discreet says what its error does, without the queries of URLs: that of an object store is signed, and whoever reads the
+// log could read the blob for as long as the signature is good.
+type discreet struct{ error }
+
+func (d discreet) Error() string { return withoutQueries(d.error.Error()) }
+func (d discreet) Unwrap() error { return d.error }
+
+var queryOfURL = regexp.MustCompile(`(https?://[^\s"?]*\?)[^\s"]*`)
+
+func withoutQueries(text string) string { return queryOfURL.ReplaceAllString(text, "$1...") }
 
 func classOf(err error) string {
 	var resp *errcode.ErrorResponse

@@ -35,7 +35,7 @@ func (p Pace) Dial(host string, plainHTTP bool, transport http.RoundTripper, cre
 	}
 	client := &auth.Client{
 		Client: &http.Client{Transport: repeating{
-			next:     &paced{next: impatient{transport}, rps: p.RPS, hosts: newRecent[string, *pausing](keptHosts)},
+			next:     &paced{next: impatient{fence{transport, reg.Reference.Host(), plainHTTP}}, rps: p.RPS, hosts: newRecent[string, *pausing](keptHosts)},
 			patience: p.Patience,
 		}},
 		Cache:      auth.NewCache(),
