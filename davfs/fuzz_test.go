@@ -1,11 +1,17 @@
 package davfs_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"encoding/xml"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path"
 	"strings"
@@ -235,4 +241,165 @@ func FuzzXML(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzProperty: whatever somebody else has put into the tree as a property, a listing with it can be read, and it is one
+// property there, of its own name, or none.
+func FuzzProperty(f *testing.F) {
+	for _, s := range [][3]string{{"urn:x", "p", "v"}, {"", "p", "<a/>"}, {"DAV:", "getetag", "forged"}, {"DAV:", "displayname", "&amp;"},
+		{"urn:x", "p", `</x:p><D:getetag>forged</D:getetag><x:p xmlns:x="urn:x">`}, {"urn:x", "p><q", ""}, {`"`, "p", "<!-- -->"},
+		{"urn:x", "p", "</x:p></D:prop></D:propstat></D:response><D:response>"}, {"urn:x", "p", "<![CDATA[x]]>"}, {"urn:x", "p", "<?x?>"}} {
+		f.Add(s[0], s[1], "en", s[2])
+	}
+	f.Fuzz(func(t *testing.T, space, local, lang, inner string) {
+		handler, m := fuzzDrive(t)
+		d := &drive{t, handler, m}
+		none := d.do("PROPFIND", "/dav/f", "", "Depth", "0").Body.String()
+		p := davfs.Property{XMLName: xml.Name{Space: space, Local: local}, Lang: lang, InnerXML: []byte(inner)}
+		if m.PatchProps(t.Context(), "/f", davfs.PropPatch{Set: []davfs.Property{p}}) != nil {
+			return
+		}
+		for _, body := range []string{"", `<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>`} {
+			w := d.do("PROPFIND", "/dav/f", body, "Depth", "0")
+			got := propertiesOf(t, w.Body.String())
+			added := len(got) - len(propertiesOf(t, none))
+			if body != "" {
+				added = 0
+			}
+			if w.Code != http.StatusMultiStatus || added > 1 || added == 1 && got[p.XMLName] != 1 || got[xml.Name{Space: "DAV:", Local: "getetag"}] != 1 {
+				t.Errorf("with %q the listing is %d %s", p, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// propertiesOf counts the properties of a multistatus of one response, by name.
+func propertiesOf(t *testing.T, s string) map[xml.Name]int {
+	t.Helper()
+	count, depth := map[xml.Name]int{}, 0
+	path := map[int]xml.Name{}
+	for d := xml.NewDecoder(strings.NewReader(s)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return count
+		} else if err != nil {
+			t.Errorf("%v in the answer %s", err, s)
+			return count
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if depth++; depth == 5 && path[4] == (xml.Name{Space: "DAV:", Local: "prop"}) { // multistatus, response, propstat, prop
+				count[token.Name]++
+			}
+			path[depth] = token.Name
+		case xml.EndElement:
+			depth--
+		}
+	}
+}
+
+// FuzzUpload: a PUT with whatever headers of other programs stores the body whole or nothing, and a checksum that is known
+// and not that of the body stores nothing.
+func FuzzUpload(f *testing.F) {
+	f.Add("SHA1:11f6ad8ec52a2984abaafd7c3b516503785c2072", "1700000000", "text/plain", "", "x")
+	f.Add("sha1:00", "1700000000.5", "", "bytes 0-0/1", "x")
+	f.Add("MD5:", "-1", "a/b; c=\"", "", "")
+	f.Add("ADLER32:00780079 ", "99999999999999999999", "\xff", "", "x")
+	f.Add("SHA256", "0x10", "multipart/form-data", "", "x")
+	f.Fuzz(func(t *testing.T, sum, mtime, ctype, span, body string) {
+		h := http.Header{"Oc-Checksum": {sum}, "X-Oc-Mtime": {mtime}, "Content-Type": {ctype}}
+		if span != "" {
+			h.Set("Content-Range", span)
+		}
+		m, r := fuzzed(t, "PUT", "/dav/f", h, body)
+		w := httptest.NewRecorder()
+		m.ServeHTTP(w, r)
+		stored := snapshot(t, m.Tree.(*treetest.Mem))["/f"]
+		switch {
+		case w.Code >= 500 || w.Code < 200:
+			t.Errorf("%v: status %d", h, w.Code)
+		case w.Code < 300 && (stored != body || span != ""), w.Code >= 300 && stored != "f":
+			t.Errorf("%v %q: status %d, and there is %q", h, body, w.Code, stored)
+		}
+		if algorithm, want, ok := strings.Cut(strings.TrimSpace(sum), ":"); ok && strings.EqualFold(algorithm, "SHA1") && w.Code < 300 {
+			if made := sha1.Sum([]byte(body)); !strings.EqualFold(want, hex.EncodeToString(made[:])) {
+				t.Errorf("%q is taken for %x", sum, made)
+			}
+		}
+		if listed := propertiesOf(t, (&drive{t, m, nil}).do("PROPFIND", "/dav/f", "", "Depth", "0").Body.String()); len(listed) == 0 {
+			t.Errorf("%v: the file cannot be listed any more", h)
+		}
+	})
+}
+
+// FuzzRange: what a GET answers with 206 is what Content-Range says of the content, and with 200 all of it.
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"bytes=0-0", "bytes=1-", "bytes=-2", "bytes=0-99", "bytes=5-1", "bytes=0-0,2-3", "bytes=", "x", "bytes=-0",
+		"bytes=99999999999999999999-", "bytes=0-1,0-1,0-1"} {
+		f.Add(s, "", "")
+	}
+	f.Add("bytes=0-1", `"x"`, "")
+	f.Add("bytes=0-1", "Thu, 01 Jan 1970 00:00:00 GMT", `"x", *`)
+	const content = "0123456789"
+	f.Fuzz(func(t *testing.T, span, unless, etags string) {
+		handler, m := fuzzDrive(t)
+		(&drive{t, handler, m}).put("/f", content)
+		r := httptest.NewRequest("GET", "/dav/f", nil)
+		r.Header = http.Header{"Range": {span}, "If-Range": {unless}, "If-None-Match": {etags}}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		switch w.Code {
+		case http.StatusOK:
+			if w.Body.String() != content {
+				t.Errorf("%v: %q", r.Header, w.Body)
+			}
+		case http.StatusPartialContent:
+			var from, to, size int
+			if said := w.Header().Get("Content-Range"); said != "" {
+				if _, err := fmt.Sscanf(said, "bytes %d-%d/%d", &from, &to, &size); err != nil || size != len(content) || content[from:to+1] != w.Body.String() {
+					t.Errorf("%v: %q is %q", r.Header, said, w.Body)
+				}
+			}
+		case http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed, http.StatusBadRequest:
+		default:
+			t.Errorf("%v: status %d", r.Header, w.Code)
+		}
+	})
+}
+
+// FuzzProxy: whatever a trusted proxy sends, the address of a client is one line, and who is not one name is nobody.
+func FuzzProxy(f *testing.F) {
+	f.Add("192.0.2.1, 10.0.0.7", "drive.example.com", "/team", "alice")
+	f.Add("10.0.0.7,10.0.0.7", "a, b", "//", "alice,bob")
+	f.Add("[::1]:80", "\x00", "/../x", " alice")
+	f.Add("fe80::1%eth0", "", "x", "\xff")
+	f.Fuzz(func(t *testing.T, addresses, host, prefix, user string) {
+		var log bytes.Buffer
+		handler, m := fuzzDrive(t)
+		handler.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}
+		handler.Auth = &davfs.Auth{UserHeader: davfs.DefaultUserHeader, ReadOnlyUsers: []string{"reader"}}
+		handler.Log = slog.New(slog.NewTextHandler(&log, nil))
+		trace := &davfs.Trace{}
+		r := httptest.NewRequestWithContext(trace.Context(t.Context()), "PUT", "/dav/f", strings.NewReader("new"))
+		r.RemoteAddr = "10.0.0.7:1"
+		r.Header = http.Header{"X-Forwarded-For": {addresses}, "X-Forwarded-Host": {host}, "X-Forwarded-Prefix": {prefix}, "X-Forwarded-User": {user}}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if _, err := netip.ParseAddr(trace.Remote); err != nil {
+			t.Errorf("%q is %q", addresses, trace.Remote)
+		}
+		entered := w.Code == http.StatusNoContent
+		if plain := user != "" && len(user) <= 256 && !strings.ContainsAny(user, ",\x00\r\n\t"); entered != (trace.User == user && plain && user != "reader") ||
+			entered != (snapshot(t, m)["/f"] == "new") || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("%q: status %d for %q\n%s", user, w.Code, trace.User, &log)
+		}
+	})
+}
+
+// fuzzed is a request and the handler for it.
+func fuzzed(t *testing.T, method, target string, h http.Header, body string) (*davfs.Handler, *http.Request) {
+	handler, _ := fuzzDrive(t)
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header = h
+	return handler, r
 }

@@ -1,6 +1,7 @@
 package davfs
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"io/fs"
@@ -221,10 +222,13 @@ func (rq *request) deadProps(ctx context.Context, name string, fi fs.FileInfo) (
 		return nil, err
 	}
 	return slices.DeleteFunc(l, func(p Property) bool {
+		if _, live := liveByName[p.XMLName]; live && p.XMLName != davName("displayname") {
+			return true
+		}
 		m := multistatus{}
 		m.property(p)
-		_, err := parseXML(slices.Concat([]byte(`<D:prop xmlns:D="DAV:">`), m.b, []byte(`</D:prop>`)))
-		return err != nil
+		e, err := parseXML(slices.Concat([]byte(`<D:prop xmlns:D="DAV:">`), m.b, []byte(`</D:prop>`)))
+		return err != nil || len(e.children) != 1 || e.children[0].name != p.XMLName || len(bytes.TrimSpace(e.text)) > 0
 	}), nil
 }
 

@@ -269,8 +269,12 @@ func TestBrokenPropertiesAreLeftOut(t *testing.T) {
 	for local, inner := range map[string]string{
 		"open": "<a>", "close": "</x:close>", "entity": "&x;", "prefix": "<q:a/>", "control": "\x01", "bad utf-8": "\xff",
 		"><D:getetag>": "x", "": "x", "1": "x", "good": "fine", "doctype": "<!DOCTYPE a>", "cdata": "<![CDATA[",
+		"siblings": `</x:siblings><D:getetag>"forged"</D:getetag><x:siblings xmlns:x="urn:x">`, "text": "</x:text>forged<x:text xmlns:x='urn:x'>",
 	} {
 		set = append(set, davfs.Property{XMLName: xml.Name{Space: "urn:x", Local: local}, InnerXML: []byte(inner)})
+	}
+	for local := range map[string]bool{"getetag": true, "getcontentlength": true, "resourcetype": true} {
+		set = append(set, davfs.Property{XMLName: xml.Name{Space: "DAV:", Local: local}, InnerXML: []byte("forged")})
 	}
 	if err := d.tree.PatchProps(t.Context(), "/top", davfs.PropPatch{Set: set}); err != nil {
 		t.Fatal(err)
@@ -278,7 +282,7 @@ func TestBrokenPropertiesAreLeftOut(t *testing.T) {
 	for _, body := range []string{"", `<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>`, find("<x:open/><x:good/>")} {
 		w := d.want(http.StatusMultiStatus, "PROPFIND", "/top", body, "Depth", "0")
 		parses(t, w.Body.String())
-		if !has(w, `<x:good xmlns:x="urn:x"`) || strings.Count(w.Body.String(), "<D:getetag") > 1 {
+		if !has(w, `<x:good xmlns:x="urn:x"`) || strings.Count(w.Body.String(), "<D:getetag") > 1 || has(w, "forged") {
 			t.Errorf("PROPFIND %s: %s", body, w.Body)
 		}
 	}

@@ -26,11 +26,18 @@ func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property,
 	if !ok {
 		return nil, fmt.Errorf("properties of %s: it is nothing of this tree: %w", name, fs.ErrInvalid)
 	}
-	data, err := f.propertiesBlob(ctx, described)
-	if err != nil || data == nil {
-		return nil, err
+	if described.props.digest == "" {
+		return nil, nil
 	}
-	props, err := decodeProperties(data)
+	var props []property
+	err := error(errTooManyProperties)
+	if size := described.props.size; size >= 0 && size <= maxPropertiesBytes {
+		data, failed := f.propertiesBlob(ctx, described)
+		if failed != nil {
+			return nil, failed
+		}
+		props, err = decodeProperties(data)
+	}
 	if err != nil { // somebody else's: what it means nobody can say
 		f.log.WarnContext(ctx, "a file's properties are none that ocidav has written, and left out", "name", name, "error", err)
 		return nil, nil
@@ -38,11 +45,8 @@ func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property,
 	return props, nil
 }
 
-// propertiesBlob reads the blob of the properties; nil for none.
+// propertiesBlob reads the blob of the properties.
 func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
-	if i.props.digest == "" {
-		return nil, nil
-	}
 	r, err := f.repository(i.repo)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 // maxPropertiesBytes bounds the properties blob of one file or directory.
 const maxPropertiesBytes = 64 << 10
 
+var errTooManyProperties = fmt.Errorf("there are more than %d bytes of them", maxPropertiesBytes)
+
 // property is davfs.Property: both name the same unnamed type.
 type property = struct {
 	XMLName  xml.Name
