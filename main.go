@@ -547,11 +547,18 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Origins: cfg.origins, Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
 	}
 
-	metrics.Watch(admin.Sources{
+	sources := admin.Sources{
 		Cache: func() admin.CacheStats { return admin.CacheStats(blobs.Stats()) },
 		Tree:  func() admin.TreeStats { return admin.TreeStats(tree.Stats()) },
-		Locks: drive.Locks,
-	})
+		Locks: drive.Locks, CacheMax: cfg.cacheSize,
+	}
+	if users != nil {
+		sources.Failures = users.Failures
+	}
+	if certificate != nil {
+		sources.CertificateEnd = certificate.End
+	}
+	metrics.Watch(sources)
 
 	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

@@ -121,6 +121,9 @@ func TestAuthLog(t *testing.T) {
 			t.Errorf("%q in\n%s", m, log.String())
 		}
 	}
+	if n := d.Auth.Failures(); n != 3 {
+		t.Errorf("%d failures are counted", n)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		begin, codes := time.Now(), map[int]int{}
 		for range 8 {

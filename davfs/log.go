@@ -9,7 +9,7 @@ import (
 // logRequest writes the one line of a request, also while a panic unwinds that cuts the connection. It has neither
 // query nor headers, which may hold secrets. calls are the requests at the storage until then.
 func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.Time) {
-	rq.trace.Status, rq.trace.Bytes = g.status, g.bytes
+	rq.trace.Status, rq.trace.Bytes, rq.trace.Received = g.status, g.bytes, rq.body.n
 	level := slog.LevelInfo
 	failure := rq.failed()
 	if failure != nil && judge(r.Method, failure).code >= 500 && r.Context().Err() == nil {
@@ -27,6 +27,9 @@ func (h *Handler) logRequest(r *http.Request, rq *request, g *guard, start time.
 		slog.Int64("calls", rq.trace.Calls()),
 		slog.String("remote", rq.trace.Remote),
 		slog.String("agent", r.UserAgent()),
+	}
+	if rq.body.n > 0 {
+		attrs = append(attrs, slog.Int64("received", rq.body.n))
 	}
 	if rq.trace.User != "" {
 		attrs = append(attrs, slog.String("user", rq.trace.User))

@@ -40,7 +40,7 @@ func TestOneLogLinePerRequest(t *testing.T) {
 	}
 	wants(l, "calls=0", "remote=192.0.2.1 ")
 	d.want(http.StatusNoContent, "PUT", "/top", "x")
-	wants(line(), "status=204", "bytes=0")
+	wants(line(), "status=204", "bytes=0", "received=1\n")
 	d.want(http.StatusCreated, "COPY", "/top", "", "Destination", "/copy")
 	wants(line(), "destination=/copy")
 	d.want(http.StatusNotFound, "GET", "/absent", "")

@@ -16,6 +16,7 @@ import (
 type throttle struct {
 	mu        sync.Mutex
 	addresses map[string]*slowed
+	failures  int64 // of all
 }
 
 type slowed struct {
@@ -73,10 +74,18 @@ func penalty(count int) time.Duration {
 	return min(p, longestPenalty)
 }
 
+// Failures is how often somebody has failed to log in.
+func (a *Auth) Failures() int64 {
+	a.slow.mu.Lock()
+	defer a.slow.mu.Unlock()
+	return a.slow.failures
+}
+
 // failed notes that an address has failed.
 func (t *throttle) failed(remote string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.failures++
 	key, now := addressKey(remote), time.Now()
 	f := t.addresses[key]
 	if f == nil || now.Sub(f.last) > forgivenAfter {

@@ -11,11 +11,12 @@ import (
 // the request below a Tree finds it in the context, and counts there what it has asked of the storage. What several
 // requests wait for is counted for the one that began it.
 type Trace struct {
-	ID     string // of the request, which its lines in the log have; see LogHandler
-	Remote string // address of the client, as far as the proxies in between are trusted
-	User   string // who has logged in; empty: nobody
-	Status int    // of the answer
-	Bytes  int64  // of the answer's body
+	ID       string // of the request, which its lines in the log have; see LogHandler
+	Remote   string // address of the client, as far as the proxies in between are trusted
+	User     string // who has logged in; empty: nobody
+	Status   int    // of the answer
+	Bytes    int64  // of the answer's body
+	Received int64  // bytes of the request's body
 
 	calls atomic.Int64
 }

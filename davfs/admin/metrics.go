@@ -22,6 +22,7 @@ type Metrics struct {
 	durations     *prometheus.HistogramVec
 	inFlight      *prometheus.GaugeVec
 	sent          prometheus.Counter
+	received      prometheus.Counter
 	asked         *prometheus.CounterVec
 	answered      *prometheus.HistogramVec
 	notifications *prometheus.CounterVec
@@ -50,6 +51,7 @@ func NewMetrics(version string) *Metrics {
 	m.durations = histogram("http_request_duration_seconds", "Time from a request's head to the end of its answer.", requestSeconds, "method")
 	m.inFlight = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "http_requests_in_flight", Help: "Requests at the drive that are being served."}, []string{"method"})
 	m.sent = prometheus.NewCounter(prometheus.CounterOpts{Name: "http_response_body_bytes_total", Help: "Bytes of the bodies of answers."})
+	m.received = prometheus.NewCounter(prometheus.CounterOpts{Name: "http_request_body_bytes_total", Help: "Bytes of the bodies of requests."})
 	m.asked = counter("ocidav_registry_requests_total",
 		"Requests at the registry, repeated ones too. The code of one without an answer is error.", "operation", "code")
 	m.answered = histogram("ocidav_registry_request_duration_seconds", "Time until the head of the registry's answer.", registrySeconds, "operation")
@@ -57,7 +59,7 @@ func NewMetrics(version string) *Metrics {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ocidav_build_info", Help: "1, and the version.",
 		ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.sent, m.asked, m.answered, m.notifications, build,
+	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.sent, m.received, m.asked, m.answered, m.notifications, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -83,6 +85,7 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 			m.requests.WithLabelValues(method, code).Inc()
 			m.durations.WithLabelValues(method).Observe(time.Since(begin).Seconds())
 			m.sent.Add(float64(trace.Bytes))
+			m.received.Add(float64(trace.Received))
 		}()
 		next.ServeHTTP(w, r.WithContext(trace.Context(r.Context())))
 		code = strconv.Itoa(trace.Status)

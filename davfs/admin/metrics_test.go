@@ -9,6 +9,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"ocidav/davfs"
 	"ocidav/davfs/treetest"
@@ -45,7 +48,7 @@ func TestHandler(t *testing.T) {
 	m.has(t, `http_requests_total{code="201",method="PUT"} 1`, `http_requests_total{code="200",method="GET"} 2`,
 		`http_requests_total{code="404",method="GET"} 1`, `http_requests_total{code="403",method="PROPFIND"} 1`,
 		`http_requests_total{code="405",method="other"} 2`, `http_request_duration_seconds_count{method="GET"} 3`,
-		`http_requests_in_flight{method="GET"} 0`, `ocidav_build_info{version="v1"} 1`)
+		`http_requests_in_flight{method="GET"} 0`, `http_request_body_bytes_total 5`, `ocidav_build_info{version="v1"} 1`)
 }
 
 // TestHandlerStandsNotBetween: the ResponseWriter is the server's own, which sendfile and http.ResponseController need; a
@@ -112,12 +115,35 @@ func TestWatch(t *testing.T) {
 	m.Watch(Sources{
 		Cache: func() CacheStats { return CacheStats{1, 2, 3, 4, 5, 6} },
 		Tree:  func() TreeStats { return TreeStats{7, 8} },
-		Locks: func() int { return 9 },
+		Locks: func() int { return 9 }, CacheMax: 10, Failures: func() int64 { return 11 }, CertificateEnd: func() time.Time { return time.Unix(12, 0) },
 	})
 	m.has(t, "ocidav_cache_hits_total 1", "ocidav_cache_misses_total 2", "ocidav_cache_evicted_total 3",
 		"ocidav_cache_fetched_bytes_total 4", "ocidav_cache_bytes 5", "ocidav_cache_fetches_in_flight 6",
-		"ocidav_uploads_in_flight 7", "ocidav_spool_bytes 8", "ocidav_locks 9", "# TYPE ocidav_cache_hits_total counter",
+		"ocidav_uploads_in_flight 7", "ocidav_spool_bytes 8", "ocidav_locks 9", "ocidav_cache_max_bytes 10", "ocidav_auth_failures_total 11",
+		"ocidav_tls_certificate_expiry_timestamp_seconds 12", "# TYPE ocidav_cache_hits_total counter",
 		"# TYPE ocidav_cache_bytes gauge")
+}
+
+// TestNames: what Prometheus' own rules for names and helps have to say, of all but what its library brings.
+func TestNames(t *testing.T) {
+	m := NewMetrics("v1")
+	m.Watch(Sources{Cache: func() CacheStats { return CacheStats{} }, Tree: func() TreeStats { return TreeStats{} }, Locks: func() int { return 0 },
+		Failures: func() int64 { return 0 }, CertificateEnd: time.Now})
+	h := m.Handler(&davfs.Handler{Tree: new(treetest.Mem)})
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	m.Transport(roundTripper(func(r *http.Request) (*http.Response, error) { return nil, io.EOF }), slog.New(slog.DiscardHandler)).RoundTrip(httptest.NewRequest("GET", "http://r/v2/", nil))
+	m.notified(204)
+	w := httptest.NewRecorder()
+	m.page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	problems, err := promlint.New(w.Body).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if !strings.HasPrefix(p.Metric, "go_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
 }
 
 func TestOperation(t *testing.T) {

@@ -1,13 +1,21 @@
 package admin
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
 
-// Sources are asked when somebody asks for the metrics; none may be nil. Their types are the fields of cache.Stats and
-// ocifs.Stats, so that a value of one is converted to the other; this package knows neither.
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Sources are asked when somebody asks for the metrics; none of the first three may be nil. Their types are the fields of
+// cache.Stats and ocifs.Stats, so that a value of one is converted to the other; this package knows neither.
 type Sources struct {
 	Cache func() CacheStats
 	Tree  func() TreeStats
 	Locks func() int // WebDAV locks that are held
+
+	CacheMax       int64            // bytes that the cache may take
+	Failures       func() int64     // to log in; nil: nobody is asked to
+	CertificateEnd func() time.Time // nil: there is no TLS
 }
 
 // CacheStats is cache.Stats.
@@ -38,6 +46,18 @@ func (m *Metrics) Watch(s Sources) {
 		{"ocidav_spool_bytes", "Bytes of uploads on the disk that the registry has not acknowledged.", prometheus.GaugeValue, func(n now) float64 { return float64(n.tree.SpoolBytes) }},
 		{"ocidav_locks", "WebDAV locks that are held.", prometheus.GaugeValue, func(n now) float64 { return float64(n.locks) }},
 	}})
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("ocidav_cache_max_bytes", "Bytes that the cache may take on the disk.", func() float64 { return float64(s.CacheMax) })
+	if s.Failures != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ocidav_auth_failures_total", Help: "Wrong names and passwords."},
+			func() float64 { return float64(s.Failures()) }))
+	}
+	if s.CertificateEnd != nil {
+		gauge("ocidav_tls_certificate_expiry_timestamp_seconds", "When the certificate of the drive is good no more, in seconds since 1970.",
+			func() float64 { return float64(s.CertificateEnd().Unix()) })
+	}
 }
 
 // now is what the sources say at one moment: the values of one page belong together.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"ocidav/davfs/reload"
 )
@@ -63,6 +64,12 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.reloadLocked()
 	}
 	return c.good, nil
+}
+
+// End is when the certificate is good no more.
+func (c *Certificate) End() time.Time {
+	good, _ := c.get(nil)
+	return good.Leaf.NotAfter
 }
 
 // config is for HTTP/2 and HTTP/1.1.
