@@ -472,6 +472,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	log := newLog(cfg, stderr)
 	fmt.Fprintf(stderr, "ocidav %s\n", version())
 	keepPrivate()
+	reload.OnHangup(ctx) // a reload ends nothing, also where there is nothing to read again
 
 	spool, index := filepath.Join(cfg.cacheDir, "spool"), filepath.Join(cfg.cacheDir, "directories")
 	for _, dir := range []string{spool, index} {
