@@ -545,7 +545,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	drive := &davfs.Handler{
 		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
-		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Origins: cfg.origins, Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
+		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Origins: cfg.origins, OnlyLocal: cfg.onlyLocal(), Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
 	}
 
 	sources := admin.Sources{
@@ -628,6 +628,11 @@ func (c config) lockFile() string {
 	}
 	sum := sha256.Sum256([]byte(root))
 	return filepath.Join(c.cacheDir, fmt.Sprintf("locks-%x.jsonl", sum[:8]))
+}
+
+// onlyLocal says whether the drive is for this machine alone, by no name of its own, and asks for no password.
+func (c config) onlyLocal() bool {
+	return c.auth == "none" && front.IsLoopback(c.listen) && c.publicURL == nil && len(c.trusted) == 0 && c.tlsClientCA == ""
 }
 
 // space says what to tell clients of the room that there is; nil for nothing.

@@ -412,6 +412,32 @@ func TestLocksSurviveARestart(t *testing.T) {
 	}
 }
 
+// TestOnlyLocal: by a name that leads here a drive without passwords is not to be had, unless it was given one.
+func TestOnlyLocal(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+	}{{nil, 403}, {[]string{"--public-url", "http://drive.example.com/"}, 200}, {[]string{"--trusted-proxies", "127.0.0.1"}, 200},
+		{[]string{"--listen", ":0", "--auth", "none", "--insecure-anonymous"}, 200}} {
+		p := start(t, c.args...)
+		url := strings.Replace(p.url(t), "[::]", "127.0.0.1", 1)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "drive.example.com"
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.code {
+			t.Errorf("%q: %d, want %d", c.args, resp.StatusCode, c.code)
+		}
+		p.end()
+	}
+}
+
 // TestPresentation: what the flags tell clients of the drive.
 func TestPresentation(t *testing.T) {
 	const ask = `<D:propfind xmlns:D="DAV:"><D:prop><D:quota-available-bytes/><D:quota-used-bytes/></D:prop></D:propfind>`

@@ -38,9 +38,9 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, cors.go which
-// pages in a browser, places.go how many at a time, and trace.go is what those hear of it who count. junk*.go put a policy
-// for other systems' files between the handler and any tree, and turns.go its changes in order.
+// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, cors.go and
+// local.go which pages in a browser, places.go how many at a time, and trace.go is what those hear of it who count. junk*.go
+// put a policy for other systems' files between the handler and any tree, and turns.go its changes in order.
 //
 // # Properties
 //
@@ -148,6 +148,10 @@ type Handler struct {
 	// and X-Forwarded-Prefix are, where there is no PublicURL.
 	TrustedProxies []netip.Prefix
 
+	// OnlyLocal refuses requests to a name, other than localhost, that a page of a browser may have made lead here. It is for
+	// a tree without Auth that only this machine reaches.
+	OnlyLocal bool
+
 	// Origins are those whose pages may use the tree in a browser; nil: none.
 	Origins *Origins
 
@@ -211,6 +215,9 @@ func (h *Handler) Locks() int {
 
 // serve repairs the request, answers it or gives it to the engine. Its error is the answer.
 func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
+	if h.OnlyLocal && !goesBy(r.Host) {
+		return errOtherName
+	}
 	if h.Origins.admit(w.Header(), r) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
