@@ -229,4 +229,7 @@
 // 429 until it wants to be asked again, whoever it was that it answered. Meanwhile they wait: pushes as above, all else for
 // Pace.Patience, so that a storm of 429 that is shorter than that costs time only; a longer one is told of with when to
 // come back. When the time is over one request goes ahead, and the others follow if it is taken. pace.go, dial.go
+//
+// What a registry leads to elsewhere, by redirects, realms of tokens or the next page of a list, is asked only where it has
+// some business: fence.go
 package ocifs
