@@ -56,6 +56,9 @@ func (f *FS) isAlive(ctx context.Context, h hands, repo string) (is bool, err er
 	d := directory{repo: repo}
 	var tags []string
 	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, d); return err })
+	if isDenied(err) && f.proofs != nil { // of others, whom this user is not to know of
+		tags, err = nil, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -76,6 +79,9 @@ func (f *FS) isAlive(ctx context.Context, h hands, repo string) (is bool, err er
 	}
 	if a.is {
 		a.lasted = catalogTime
+		if f.proofs != nil { // it is a name, which this user may see no longer
+			a.lasted = min(catalogTime, f.tags.freshness)
+		}
 	}
 	a.until = time.Now().Add(a.lasted)
 	c.mu.Lock()

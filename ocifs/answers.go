@@ -162,7 +162,7 @@ func (a *answers[V]) forgetAll() {
 	defer a.mu.Unlock()
 	a.clock++
 	a.floor = a.clock
-	a.said = newRecent[reference, answer[V]](a.said.limit)
+	a.said.clear()
 }
 
 // tagged is the answer about a tag; the zero value says that there is no such tag.

@@ -41,6 +41,7 @@ func (b *background) end() {
 // directories to be cleared, and writes what the next process and others should know of directories; what is left then are orphans, as after a
 // crash. The tree can be used on: RemoveAll then waits by itself.
 func (f *FS) Close(ctx context.Context) error {
+	defer f.leave(f)
 	f.tombstones.close(ctx)
 	f.background.end()
 	err := f.clearings.close(ctx)

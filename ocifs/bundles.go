@@ -27,6 +27,7 @@ const keptBundleBytes = 256 << 20
 type bundles struct {
 	dir   string
 	host  string // of the registry, which names alone do not tell
+	user  string // whose they are; nobody else's are looked at
 	limit int64
 
 	mu sync.Mutex // of prune
@@ -36,6 +37,9 @@ const bundleSuffix = ".bundle"
 
 func (b *bundles) path(repo string) string {
 	sum := sha256.Sum256([]byte(b.host + "/" + repo))
+	if b.user != "" {
+		sum = sha256.Sum256([]byte(hex.EncodeToString(sum[:]) + " of " + b.user))
+	}
 	return filepath.Join(b.dir, hex.EncodeToString(sum[:16])+bundleSuffix)
 }
 

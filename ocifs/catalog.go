@@ -3,6 +3,7 @@ package ocifs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"slices"
@@ -101,11 +102,12 @@ func (f *FS) renewCatalog(ctx context.Context) {
 			c.failed = began
 		}
 		lasting := status(err) >= http.StatusInternalServerError && time.Since(c.failed) > catalogFails
-		if c.asked || !hasNoCatalog(err) && !lasting {
+		withdrawn := f.proofs != nil && classOf(err) == classDenied
+		if !withdrawn && (c.asked || !hasNoCatalog(err) && !lasting) {
 			c.err = err
 			return
 		}
-		f.log.WarnContext(ctx, "the registry gives no list of its repositories, what others have pushed is found by its path alone", "error", err)
+		f.log.Log(ctx, f.forOne(slog.LevelWarn), "the registry gives no list of its repositories, what others have pushed is found by its path alone", "error", err)
 	}
 	c.repos, c.none, c.err = repos, err != nil, nil
 	if err == nil {
@@ -184,6 +186,12 @@ func (c *catalog) writes(repo string) {
 		c.ours = map[string]bool{}
 	}
 	c.ours[repo] = true
+}
+
+// written notes that another tree of the drive has changed something in a repository, which is none to look for.
+func (c *catalog) written(repo string) {
+	c.writes(repo)
+	c.changed(repo)
 }
 
 // changed notes that somebody has changed something in a repository.

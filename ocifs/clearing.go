@@ -26,14 +26,19 @@ const (
 type clearings struct {
 	hands hands
 
-	mu      sync.Mutex
-	last    map[directory]*clearing
+	*places // of all trees of the drive; its mutex is for the rest too
 	turns   chan struct{}
 	count   int
 	stopped bool
 	stop    context.CancelFunc
 	ctx     context.Context
 	wg      sync.WaitGroup
+}
+
+// places are those that are being cleared.
+type places struct {
+	mu   sync.Mutex
+	last map[directory]*clearing
 }
 
 type clearing struct {
@@ -59,7 +64,10 @@ func (c *clearings) begin(d directory, clear func(ctx context.Context)) bool {
 		return false
 	}
 	if c.last == nil {
-		c.last, c.turns = map[directory]*clearing{}, make(chan struct{}, clearingsAtOnce)
+		c.last = map[directory]*clearing{}
+	}
+	if c.turns == nil {
+		c.turns = make(chan struct{}, clearingsAtOnce)
 		c.ctx, c.stop = context.WithCancel(context.Background())
 	}
 	earlier := c.last[d] // another server made the directory in between

@@ -63,6 +63,7 @@ type Options struct {
 	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
 	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
 	NoIndex   bool             // push no directory index
+	Isolated  bool             // the blobs at hand are those of others too, who may read more: see isolation.go
 	Discover  bool             // show directories without a marker in which others' artifacts are; see bare.go
 	Parallel  int              // requests at once for one operation; zero: 16
 
@@ -117,19 +118,17 @@ type FS struct {
 	told     bool // the registry tells of every change, so that its answers are true until then
 	log      *slog.Logger
 
+	*common                              // with the trees of other users of the same drive
+	proofs  *recent[presence, time.Time] // of what the registry lets this tree read; nil: none is needed
+
 	writeTimeout time.Duration
-	spoolRoom    room
-	memory       memory
-	uploads      atomic.Int64 // Puts
-	keeping      atomic.Int32 // spools that are given to the blobs at hand
-	noStreams    atomic.Bool  // the registry takes uploads in one piece only
-	bundles      *bundles     // nil: none are kept
+	noStreams    atomic.Bool // the registry takes uploads in one piece only
+	bundles      *bundles    // nil: none are kept
 	bundling     bundling
 	recalls      flights[directory]
 	revalidation revalidation
 	background   background
 
-	locks        locks
 	tags         *answers[tagged]            // what the registry said about tags
 	lists        *answers[tagList]           // and about directories
 	listed       *recent[directory, listed]  // the same, for questions about single tags
@@ -164,13 +163,17 @@ type presence struct {
 }
 
 // New gives the tree in o.Registry under o.Prefix. It sends nothing.
-func New(o Options) (*FS, error) {
+func New(o Options) (*FS, error) { return newTree(o, newCommon(o), "") }
+
+// newTree gives a tree for the user, whose name is for bundles.
+func newTree(o Options, c *common, user string) (*FS, error) {
 	if err := checkPrefix(o.Prefix); err != nil {
 		return nil, err
 	}
 	f := &FS{
+		common:   c,
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
-		upload: o.Upload, writeTimeout: o.WriteTimeout, spoolRoom: room{max: o.SpoolSize}, memory: memory{max: o.Memory},
+		upload: o.Upload, writeTimeout: o.WriteTimeout,
 		told:         o.Freshness == Told,
 		discover:     o.Discover,
 		local:        o.Local,
@@ -191,13 +194,13 @@ func New(o Options) (*FS, error) {
 	f.background.init()
 	f.bundling.refused = o.NoIndex
 	if o.IndexDir != "" && !f.told {
-		f.bundles = &bundles{dir: o.IndexDir, host: o.Registry.Reference.Registry, limit: keptBundleBytes}
+		f.bundles = &bundles{dir: o.IndexDir, host: o.Registry.Reference.Registry, user: user, limit: keptBundleBytes}
+	}
+	if o.Isolated {
+		f.proofs = newRecent[presence, time.Time](keptProofs)
 	}
 	if f.partSize <= 0 {
 		f.partSize = defaultPartSize
-	}
-	if f.memory.max <= 0 {
-		f.memory.max = defaultMemory
 	}
 	if f.writeTimeout <= 0 {
 		f.writeTimeout = defaultWriting
@@ -214,8 +217,6 @@ func New(o Options) (*FS, error) {
 	}
 	if f.spoolDir == "" {
 		f.spoolDir = os.TempDir()
-	} else {
-		sweepSpools(f.spoolDir)
 	}
 	if f.parallel <= 0 {
 		f.parallel = defaultParallel
@@ -224,7 +225,9 @@ func New(o Options) (*FS, error) {
 		f.log = slog.New(slog.DiscardHandler)
 	}
 	f.tombstones.slots = make(chan struct{}, tombstonesAtOnce)
+	f.tombstones.deleting, f.clearings.places = &c.burying, &c.places
 	f.clearings.hands = make(hands, max(1, f.parallel/2)) // who waits for an answer goes first
+	c.enter(f)
 	return f, nil
 }
 

@@ -156,7 +156,7 @@ func (in *intake) settle() error {
 		return in.fails(err)
 	}
 	in.before = nil
-	in.fs.present.put(presence{in.repo, s.part.Digest}, struct{}{}, 1)
+	in.fs.hold(in.repo, s.part.Digest)
 	return nil
 }
 

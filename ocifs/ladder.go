@@ -35,6 +35,7 @@ func (f *FS) hideTag(ctx context.Context, repo, tag string) (tombstone digest.Di
 	defer func() {
 		f.tags.forget(ref)
 		f.alsoListed(ref)
+		f.tell(ref)
 		if err == nil {
 			f.tags.set(ref, tagged{}, 1)
 			f.bundleLater(ref)

@@ -15,7 +15,10 @@ import (
 )
 
 // Key is the name in Unicode NFC.
-func (f *FS) Key(name string) string { return norm.NFC.String(name) }
+func Key(name string) string { return norm.NFC.String(name) }
+
+// Key is that of all trees.
+func (f *FS) Key(name string) string { return Key(name) }
 
 // Stat describes name.
 func (f *FS) Stat(ctx context.Context, name string) (fs.FileInfo, error) {
@@ -307,7 +310,8 @@ func (f *FS) manifest(ctx context.Context, repo, tag string, t tagged) (*info, e
 	return f.decode(repo, tag, t.digest, data), nil
 }
 
-// manifestBytes gives a manifest from the blobs at hand, or from the registry. errAbsent: it is gone.
+// manifestBytes gives a manifest that the registry has named as that of a tag, from the blobs at hand, or from the registry.
+// errAbsent: it is gone.
 func (f *FS) manifestBytes(ctx context.Context, repo string, t tagged) ([]byte, error) {
 	r, err := f.repository(repo)
 	if err != nil {
@@ -318,21 +322,16 @@ func (f *FS) manifestBytes(ctx context.Context, repo string, t tagged) ([]byte, 
 		return io.NopCloser(bytes.NewReader(data)), 0, err
 	}
 	desc := manifestDescriptor(t.digest, t.size)
-	data, err := f.readBlob(ctx, desc, Source{Local: f.localFile(desc), Fetch: fetch})
+	var data []byte
+	b, err := f.blobs.Open(ctx, desc, Source{Local: f.localFile(desc), Fetch: fetch})
+	if err == nil {
+		defer b.Close()
+		data, err = io.ReadAll(b)
+	}
 	if errors.Is(err, errAbsent) {
 		return nil, errAbsent
 	}
 	return data, failure(err, "fetch manifest %s in %s", t.digest, repo)
-}
-
-// readBlob reads a small blob whole.
-func (f *FS) readBlob(ctx context.Context, desc ocispec.Descriptor, src Source) ([]byte, error) {
-	b, err := f.blobs.Open(ctx, desc, src)
-	if err != nil {
-		return nil, err
-	}
-	defer b.Close()
-	return io.ReadAll(b)
 }
 
 // keepManifest offers a verified manifest to the blobs at hand.

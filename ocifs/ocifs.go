@@ -218,6 +218,27 @@
 // nothing: an index of no use, and, if nobody else writes and all of the tree was seen, orphans and tombstones. Another
 // drive's root below is left alone with all in it. What is lost is named and stays. checkrepair.go
 //
+// # Users
+//
+// Where each user comes with credentials of his own, which the registry judges, each has a tree of his own ([Drive]): all
+// that the registry has answered belongs to it, names, lists, manifests, which repository has which blob, tokens, and what is
+// kept of directories on the disk. So what one user sees is what the registry has told him, no longer ago than Freshness and
+// for as long as it takes his token. The trees share the blobs at hand, the locks of names, clearings and tombstones, and the
+// bounds of memory and spool; and what one of them writes the others forget at once and ask for by themselves. drive.go
+//
+// A blob at hand is opened for who has been told by the registry, that recently, that it is in this repository: with a HEAD
+// before, unless this tree has just fetched or pushed it there. Who can push a manifest can name in it what he may not read,
+// so that a manifest's word is not enough, nor is another's for a manifest. isolation.go
+//
+// A repository without a marker that a user may not list is absent for him: its name alone would be told. One that has a marker
+// is named by its parent, and denied. That a user may do less than others, delete nothing or list no repositories, is learnt
+// for his tree alone.
+//
+// A registry says 401 for a password that is wrong and, most of them, for what a good one does not allow too. The second is
+// made 403 where a token has just been given for the request, or the challenge says so, or the password is taken elsewhere:
+// client.go. Whether a password is good is asked past all tokens, and whether somebody may write by a request that would begin
+// to: login.go.
+//
 // # What registries differ in
 //
 // What the specification leaves open and what registries get wrong is learned from their answers: the rung of removal, the

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -24,25 +25,37 @@ type Pace struct {
 // Dial gives a client of the registry at host, without sending anything. transport makes the connections; credential
 // may be nil. Requests that can be repeated are, see policy.
 func (p Pace) Dial(host string, plainHTTP bool, transport http.RoundTripper, credential auth.CredentialFunc) (*remote.Registry, error) {
-	reg, err := remote.NewRegistry(host)
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", host, err)
-	}
-	reg.PlainHTTP = plainHTTP
-	reg.RepositoryListPageSize = catalogPage
+	return p.Dialer(host, plainHTTP, transport).Dial(credential)
+}
+
+// A Dialer gives clients of one registry for several users. They keep the pace together; what one of them has been told,
+// tokens among it, the others do not have.
+type Dialer struct {
+	host      string
+	plainHTTP bool
+	client    *http.Client
+}
+
+// Dialer gives the Dialer of the registry at host.
+func (p Pace) Dialer(host string, plainHTTP bool, transport http.RoundTripper) *Dialer {
 	if p.Patience <= 0 {
 		p.Patience = defaultWriting
 	}
-	client := &auth.Client{
-		Client: &http.Client{Transport: repeating{
-			next:     &paced{next: impatient{fence{transport, reg.Reference.Host(), plainHTTP}}, rps: p.RPS, hosts: newRecent[string, *pausing](keptHosts)},
-			patience: p.Patience,
-		}},
-		Cache:      auth.NewCache(),
-		Credential: credential,
+	return &Dialer{host, plainHTTP, &http.Client{Transport: repeating{
+		next:     &paced{next: impatient{fence{transport, registry.Reference{Registry: host}.Host(), plainHTTP}}, rps: p.RPS, hosts: newRecent[string, *pausing](keptHosts)},
+		patience: p.Patience,
+	}}}
+}
+
+// Dial gives a client for who has that credential, without sending anything; nil is nobody.
+func (d *Dialer) Dial(credential auth.CredentialFunc) (*remote.Registry, error) {
+	reg, err := remote.NewRegistry(d.host)
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: %w", d.host, err)
 	}
-	client.SetUserAgent("ocidav")
-	reg.Client = client
+	reg.PlainHTTP = d.plainHTTP
+	reg.RepositoryListPageSize = catalogPage
+	reg.Client = newClient(d.client, credential)
 	return reg, nil
 }
 

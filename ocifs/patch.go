@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 )
@@ -47,12 +48,12 @@ func (f *FS) Props(ctx context.Context, name string, i fs.FileInfo) ([]property,
 
 // propertiesBlob reads the blob of the properties.
 func (f *FS) propertiesBlob(ctx context.Context, i *info) ([]byte, error) {
-	r, err := f.repository(i.repo)
-	if err != nil {
-		return nil, err
+	var data []byte
+	b, err := f.openBlob(ctx, i.repo, i.props.descriptor(typeProperties))
+	if err == nil {
+		defer b.Close()
+		data, err = io.ReadAll(b)
 	}
-	desc := i.props.descriptor(typeProperties)
-	data, err := f.readBlob(ctx, desc, f.source(r, desc))
 	return data, failure(err, "read properties of %s", i.name)
 }
 

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
@@ -64,7 +66,7 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 	}
 	if desc.Size >= headBeforeBytes {
 		if ok, err := r.Blobs().Exists(r.scope(ctx), desc); err == nil && ok { // if the question fails, the push will say why
-			f.present.put(key, struct{}{}, 1)
+			f.hold(repo, desc.Digest)
 			return nil
 		}
 	}
@@ -72,8 +74,14 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 	if err != nil {
 		return failure(f.unmade(repo, err), "push blob %s to %s", desc.Digest, repo)
 	}
-	f.present.put(key, struct{}{}, 1)
+	f.hold(repo, desc.Digest)
 	return nil
+}
+
+// hold notes that the registry has taken the blob into repo from this tree, or has told it that it is there.
+func (f *FS) hold(repo string, d digest.Digest) {
+	f.present.put(presence{repo, d}, struct{}{}, 1)
+	f.prove(repo, d, time.Now())
 }
 
 // mountBlob makes sure that repo holds a blob that from holds: by reference if the registry can, else by its bytes.
@@ -106,7 +114,7 @@ func (f *FS) mountBlob(ctx context.Context, repo, from string, desc ocispec.Desc
 	})
 	if err == nil {
 		f.mounts.Store(mounted)
-		f.present.put(key, struct{}{}, 1)
+		f.hold(repo, desc.Digest)
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -179,9 +187,11 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 	if err != nil {
 		f.tags.forget(ref) // it may have arrived
 		f.alsoListed(ref)
+		f.tell(ref)
 		return nil, failure(f.unmade(repo, err), "push manifest %s to %s", tag, repo)
 	}
 	f.alsoListed(ref)
+	f.tell(ref)
 	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
 	f.keepManifest(ctx, desc.Digest, data)
 	f.bundleLater(ref)

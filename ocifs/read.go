@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -83,6 +84,17 @@ func (c *content) ReadAt(p []byte, offset int64) (n int, err error) {
 // readLayer fills part from offset in layer i, sequentially where reads follow each other: that is what an uncached
 // blob can be verified by.
 func (c *content) readLayer(i int, l blob, part []byte, offset int64) (int, error) {
+	n, err := c.readOpen(i, l, part, offset)
+	if err != nil && c.open[i] != nil && c.fs.perhapsOthers(c.info.repo, l.digest, err) {
+		c.open[i].Close()
+		c.open[i] = nil
+		m, e := c.readOpen(i, l, part[n:], offset+int64(n))
+		return n + m, e
+	}
+	return n, err
+}
+
+func (c *content) readOpen(i int, l blob, part []byte, offset int64) (int, error) {
 	if err := c.openLayer(i); err != nil {
 		return 0, err
 	}
@@ -188,7 +200,15 @@ func (f *FS) openBlob(ctx context.Context, repo string, desc ocispec.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	return f.blobs.Open(ctx, desc, f.source(r, desc))
+	for again := false; ; again = true {
+		if err := f.mayOpen(ctx, r, desc); err != nil {
+			return nil, err
+		}
+		b, err := f.blobs.Open(ctx, desc, f.source(r, desc))
+		if err == nil || again || !f.perhapsOthers(repo, desc.Digest, err) {
+			return b, err
+		}
+	}
 }
 
 // source says where a blob of r comes from.
@@ -196,7 +216,12 @@ func (f *FS) source(r repository, desc ocispec.Descriptor) Source {
 	return Source{
 		Local: f.localFile(desc),
 		Fetch: func(ctx context.Context, from, to int64) (io.ReadCloser, int64, error) {
-			return r.fetchBlob(ctx, desc, from, to)
+			asked := time.Now()
+			body, start, err := r.fetchBlob(ctx, desc, from, to)
+			if err == nil {
+				f.prove(r.Reference.Repository, desc.Digest, asked)
+			}
+			return body, start, err
 		},
 	}
 }

@@ -9,6 +9,7 @@ type recent[K comparable, V any] struct {
 	mu         sync.Mutex
 	limit      int // weight of a generation
 	weight     int // of the younger
+	before     int // of the older
 	young, old map[K]V
 }
 
@@ -38,7 +39,7 @@ func (r *recent[K, V]) put(key K, v V, weight int) (dropped bool) {
 	}
 	if r.weight+weight > r.limit {
 		dropped = len(r.old) > 0
-		r.old, r.young, r.weight = r.young, map[K]V{}, 0
+		r.old, r.young, r.before, r.weight = r.young, map[K]V{}, r.weight, 0
 	}
 	r.young[key] = v
 	r.weight += weight
@@ -50,6 +51,19 @@ func (r *recent[K, V]) drop(key K) {
 	defer r.mu.Unlock()
 	delete(r.young, key)
 	delete(r.old, key)
+}
+
+// size is about the weight of all.
+func (r *recent[K, V]) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.before + r.weight
+}
+
+func (r *recent[K, V]) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.young, r.old, r.weight, r.before = map[K]V{}, nil, 0, 0
 }
 
 // change calls to for all values, and keeps what that gives in their place if it says so. It takes its time.

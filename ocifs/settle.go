@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (f *FS) recordLayout(ctx context.Context, repo, has string) error {
 	if _, err := f.commit(ctx, repo, recordPrefix+has, a, nothing); err != nil {
 		var known *Error
 		if errors.As(err, &known) && (known.Class == classDenied || known.Class == classUnauthorized || known.Class == classQuota) {
-			f.log.Warn("the layout of the drive cannot be recorded", "layout", has, "error", err) // nor can anything else be written
+			f.log.Log(ctx, f.forOne(slog.LevelWarn), "the layout of the drive cannot be recorded", "layout", has, "error", err) // nor can anything else be written
 			return nil
 		}
 		return fmt.Errorf("record the layout: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // spooling is a tree that only receives.
 func spooling(partSize int64, dir string) *FS {
-	return &FS{partSize: partSize, spoolDir: dir, upload: UploadMonolithic, memory: memory{max: defaultMemory}}
+	return &FS{partSize: partSize, spoolDir: dir, upload: UploadMonolithic, common: newCommon(Options{})}
 }
 
 func readPart(s *spool, offset, size int64) ([]byte, error) {

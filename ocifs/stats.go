@@ -6,7 +6,9 @@ type Stats struct {
 	SpoolBytes int64 // in files, of content that is not acknowledged or waits to be kept
 }
 
-// Stats tells it as it is now.
-func (f *FS) Stats() Stats {
-	return Stats{Uploads: int(f.uploads.Load()), SpoolBytes: f.spoolRoom.stored.Load()}
+// Stats tells it as it is now, of all trees of the drive.
+func (f *FS) Stats() Stats { return f.common.stats() }
+
+func (c *common) stats() Stats {
+	return Stats{Uploads: int(c.uploads.Load()), SpoolBytes: c.spoolRoom.stored.Load()}
 }

@@ -16,7 +16,7 @@ const tombstonesAtOnce = 16
 // deletion is over we push nothing to its tag. For a registry that deletes by digest looks for the tags first and takes
 // them away then, whatever they point to by that time (distribution does), and what was pushed in between would be lost.
 type tombstones struct {
-	deleting flights[reference]
+	deleting *flights[reference] // of all trees of the drive
 	slots    chan struct{}
 }
 

@@ -23,8 +23,13 @@ type upload struct {
 
 // startUpload opens a session.
 func (r repository) startUpload(ctx context.Context) (*upload, error) {
+	return r.startUploadAt(ctx, "blobs/uploads/")
+}
+
+// startUploadAt is startUpload with parameters; nil: they have made a session needless.
+func (r repository) startUploadAt(ctx context.Context, at string) (*upload, error) {
 	u := &upload{repository: r, header: http.Header{"Content-Type": {"application/octet-stream"}}}
-	first, err := url.Parse(r.url("blobs/uploads/"))
+	first, err := url.Parse(r.url(at))
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +39,9 @@ func (r repository) startUpload(ctx context.Context) (*upload, error) {
 		return nil, err
 	}
 	defer finish(resp)
+	if first.RawQuery != "" && resp.StatusCode == http.StatusCreated {
+		return nil, nil
+	}
 	if resp.StatusCode != http.StatusAccepted {
 		return nil, lastWord(responseError(resp))
 	}

@@ -8,7 +8,7 @@
 //
 // Files: routes, answers (registrytest.go); manifests, tags (manifests.go); blobs (blobs.go); uploads, mounts
 // (uploads.go); what is stored, back doors (store.go); defects.go; what goes wrong
-// (faults.go), and at which requests (rules.go); counts.go; listen.go.
+// (faults.go), and at which requests (rules.go); counts.go; listen.go; who may do what (tokens.go).
 package registrytest
 
 import (
