@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// Auth says who may use a drive: the users of a password file, by HTTP Basic (RFC 7617), or those of a proxy (proxyuser.go).
-// It is asked before anything else of a request is looked at, its body and the name that it is about included.
+// Auth says who may use a drive: the users of a password file, or those of the storage itself (accounts.go), by HTTP Basic
+// (RFC 7617), or those of a proxy (proxyuser.go). It is asked before anything else of a request is looked at, its body and the
+// name that it is about included.
 //
-// A user who is not known takes as long as one who is. Failures are slowed for each client address (throttle.go) and
+// A user of the file who is not known takes as long as one who is. Failures are slowed for each client address (throttle.go) and
 // logged in one form, which programs like fail2ban read:
 //
 //	level=WARN msg="authentication failed" remote=ADDRESS user=NAME
@@ -20,9 +21,10 @@ import (
 // Whatever a client sends cannot look like it, since quotes in a value are escaped.
 type Auth struct {
 	Users         *Htpasswd
-	UserHeader    string   // in which Handler.TrustedProxies say who has logged in there; empty: Users are asked
-	AnonymousRead bool     // who sends no credentials may read
-	ReadOnlyUsers []string // may read
+	Accounts      *Accounts // instead of Users: the storage knows them, and each has a tree of his own
+	UserHeader    string    // instead of both: in which Handler.TrustedProxies say who has logged in there
+	AnonymousRead bool      // who sends no credentials may read
+	ReadOnlyUsers []string  // may read
 
 	slow throttle
 }
@@ -66,9 +68,13 @@ func (h *Handler) authenticate(r *http.Request, rq *request) error {
 		case writes:
 			return errAnonymous
 		}
-		return nil
+		return a.enterNobody(rq)
 	}
-	if err := a.verify(r.Context(), rq.trace.Remote, name, password, h.log); err != nil {
+	if a.Accounts != nil {
+		if err := a.enter(rq, name, password, h.log); err != nil {
+			return err
+		}
+	} else if err := a.verify(r.Context(), rq.trace.Remote, name, password, h.log); err != nil {
 		return err
 	}
 	return rq.loggedIn(name)
@@ -101,9 +107,13 @@ func (a *Auth) verify(ctx context.Context, remote, name, password string, log *s
 	if err != nil || ok {
 		return err
 	}
+	a.failed(ctx, remote, name, log)
+	return errUnauthorized
+}
+
+func (a *Auth) failed(ctx context.Context, remote, name string, log *slog.Logger) {
 	a.slow.failed(remote)
 	log.WarnContext(ctx, "authentication failed", "remote", remote, "user", name[:min(len(name), maxUserName)])
-	return errUnauthorized
 }
 
 // mine says whether the request may use the lock, if it knows the token: each lock is its maker's. One without a maker, from

@@ -29,6 +29,9 @@
 //     tree's Check (request.go), so that of several writers with one ETag one wins, and a lock that comes in the middle
 //     of an upload is kept.
 //   - What was described is what is read: the ETag and the length of an answer and its bytes come from one FileInfo.
+//   - Where each user has a tree of his own (Accounts) nothing of one is in an answer to another: names, sizes, contents and
+//     junk are those of his tree, and of locks, which are everybody's, he hears as far as his tree lets him see their names:
+//     it is asked before a 423 is given, and names that it does not show are left out (session.go).
 //   - No success before the tree agrees and no failure after: the status is made of the tree's last word. A change that
 //     came to a part of it names the members that failed (partial.go).
 //
@@ -38,9 +41,10 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, cors.go and
-// local.go which pages in a browser, places.go how many at a time, and trace.go is what those hear of it who count. junk*.go
-// put a policy for other systems' files between the handler and any tree, and turns.go its changes in order.
+// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, accounts.go and
+// session.go where each user has a tree of his own, cors.go and local.go which pages in a browser, places.go how many at a time, and
+// trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree,
+// and turns.go its changes in order.
 //
 // # Properties
 //
@@ -129,7 +133,7 @@ import (
 // A Handler serves a Tree as WebDAV. Its fields must not change after the first request. It must not be mounted on an
 // http.ServeMux, which answers unclean paths by redirects that WebDAV clients do not follow.
 type Handler struct {
-	Tree Tree
+	Tree Tree // nil where Auth.Accounts has one for each user
 
 	// Prefix is the URL path of the tree's root: "/dav" serves /dav and all below, and not /davfoo. Empty is "/".
 	Prefix string
@@ -183,8 +187,16 @@ func (h *Handler) init() {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	if h.LockFile != "" && !h.ReadOnly {
-		h.locks.file, h.locks.locks = openLockFile(h.LockFile, h.Tree.Key, h.log)
+		h.locks.file, h.locks.locks = openLockFile(h.LockFile, h.key(), h.log)
 	}
+}
+
+// key is Tree.Key.
+func (h *Handler) key() func(string) string {
+	if h.Auth != nil && h.Auth.Accounts != nil {
+		return h.Auth.Accounts.Key
+	}
+	return h.Tree.Key
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -199,6 +211,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rq := newRequest(r, h.Tree)
 	rq.h, rq.trace = h, trace
 	g := &guard{w: w, rq: rq}
+	defer rq.leave()
 	defer h.logRequest(r, rq, g, time.Now())
 	if err := h.serve(g, r, rq); err != nil {
 		rq.fail(err)
@@ -313,7 +326,7 @@ func (h *Handler) serve(w *guard, r *http.Request, rq *request) error {
 	if err := rq.checkConditions(); err != nil {
 		return err
 	}
-	if err := h.checkLocks(rq); err != nil {
+	if err := h.checkLocks(rq, true); err != nil {
 		return err
 	}
 	if r.Method == "PROPPATCH" {

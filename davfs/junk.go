@@ -27,7 +27,7 @@ func WithJunk(t Tree, policy Junk) Tree {
 	case "", JunkStore:
 		return t
 	case JunkMemory:
-		return newJunkMemory(t, isJunk, junkLimits)
+		return newJunkMemory(t, isJunk, junkFiles{newJunkStore(junkLimits), t.Key})
 	case JunkReject:
 		return junkReject{t}
 	}

@@ -33,9 +33,9 @@ var _ Tree = (*junkMemory)(nil)
 // neverIndex keeps Spotlight from reading the whole drive. It is shown where the tree has none, and listed nowhere.
 const neverIndex = "/.metadata_never_index"
 
-func newJunkMemory(t Tree, isJunk func(string) bool, b junkBounds) *junkMemory {
+func newJunkMemory(t Tree, isJunk func(string) bool, files junkFiles) *junkMemory {
 	return &junkMemory{
-		tree: t, isJunk: isJunk, files: junkFiles{junkBounds: b, key: t.Key},
+		tree: t, isJunk: isJunk, files: files,
 		never: newJunkFile(neverIndex, nil, PutOptions{}),
 	}
 }

@@ -20,6 +20,9 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 	}
 	timeout := lockTimeout(r.Header.Get("Timeout"))
 	if body == nil {
+		if err := rq.mayLock(); err != nil {
+			return err
+		}
 		l, ok := h.locks.refresh(rq.key(rq.name), rq.cond.tokens, timeout, rq.mine)
 		if !ok {
 			return errPrecondition
@@ -52,9 +55,12 @@ func (h *Handler) serveLock(w http.ResponseWriter, r *http.Request, rq *request,
 	if absent && slash {
 		return refuse(http.StatusConflict, "There is no such directory to lock.")
 	}
+	if err := rq.mayLock(); err != nil {
+		return err
+	}
 	conflict, ok := h.locks.add(l)
 	if conflict != nil {
-		return rq.refuseLocked("no-conflicting-lock", conflict)
+		return rq.refuseLocked("no-conflicting-lock", conflict, true)
 	}
 	if !ok {
 		return refuse(http.StatusInsufficientStorage, "There are too many locks.")
@@ -113,19 +119,25 @@ func (h *Handler) serveUnlock(w http.ResponseWriter, r *http.Request, rq *reques
 // errOthersLock is for UNLOCK and the refreshing of a lock (RFC 4918 sections 6.4 and 9.11.1).
 var errOthersLock = refuse(http.StatusForbidden, "This lock is another user's.")
 
-// checkLocks refuses what a lock forbids whose token the client has not given.
-func (h *Handler) checkLocks(rq *request) error {
-	if held := h.locks.inTheWay(rq.touches(), rq.cond.tokens, rq.mine); len(held) > 0 {
-		return rq.refuseLocked("lock-token-submitted", held)
+// checkLocks refuses what a lock forbids whose token the client has not given. ask: the tree may be asked.
+func (h *Handler) checkLocks(rq *request, ask bool) error {
+	held := h.locks.inTheWay(rq.touches(), rq.cond.tokens, rq.mine)
+	if len(held) == 0 {
+		return nil
 	}
-	return nil
+	if ask {
+		if err := rq.mayKnow(); err != nil {
+			return err
+		}
+	}
+	return rq.refuseLocked("lock-token-submitted", held, ask)
 }
 
 // refuseLocked is 423 with the condition of RFC 4918 section 16 that failed, and the roots of the locks.
-func (rq *request) refuseLocked(condition string, held []lock) error {
+func (rq *request) refuseLocked(condition string, held []lock, ask bool) error {
 	var b strings.Builder
-	for _, l := range held {
-		b.WriteString("<D:href>" + string(appendText(nil, rq.href(l.root))) + "</D:href>")
+	for _, root := range rq.roots(held, ask) {
+		b.WriteString("<D:href>" + string(appendText(nil, rq.href(root))) + "</D:href>")
 	}
 	return refuse(http.StatusLocked, xmlError("<D:"+condition+">"+b.String()+"</D:"+condition+">"))
 }

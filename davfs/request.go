@@ -30,9 +30,10 @@ type request struct {
 	cond   conditions
 	body   *body
 
-	reader  bool // may only read
-	shared  bool // the connection is that of other requests too, HTTP/2's
-	expects bool // the client waits for 100 Continue before it sends the body
+	session *session // of who has an account; nil: all have one tree
+	reader  bool     // may only read
+	shared  bool     // the connection is that of other requests too, HTTP/2's
+	expects bool     // the client waits for 100 Continue before it sends the body
 
 	stats map[string]statAnswer
 
@@ -74,7 +75,7 @@ func (rq *request) fail(err error) {
 	if rq.body.err != nil {
 		err = rq.body.err
 	}
-	rq.err = err
+	rq.err = rq.refused(err)
 }
 
 func (rq *request) failed() error {
@@ -142,7 +143,7 @@ func (rq *request) check(old fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	return rq.h.checkLocks(rq)
+	return rq.h.checkLocks(rq, false)
 }
 
 // key is Tree.Key.
