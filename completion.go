@@ -95,7 +95,7 @@ func completionCommand(stdout io.Writer) *cli.Command {
 
 // flagValues are the words that a flag takes.
 var flagValues = map[string][]string{
-	"auth":             {"none", "htpasswd", "proxy"},
+	"auth":             {"none", "htpasswd", "registry", "proxy"},
 	"junk":             {string(davfs.JunkMemory), string(davfs.JunkStore), string(davfs.JunkReject)},
 	"layout":           {ocifs.LayoutPath, ocifs.LayoutFlat},
 	"log-format":       {"text", "json"},

@@ -147,7 +147,7 @@ func clientCAFlag() cli.Flag {
 }
 
 func authFlag() cli.Flag {
-	return text("auth", "none", "who may use the drive: none (everybody), htpasswd (the users of --htpasswd), or proxy (who has logged in at one of --trusted-proxies)")
+	return text("auth", "none", "who may use the drive: none (everybody), htpasswd (the users of --htpasswd), registry (those of the registry, each with his own rights), or proxy (who has logged in at one of --trusted-proxies)")
 }
 
 func dataFlag() cli.Flag {
@@ -362,6 +362,9 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	ref := c.String("registry")
 	if ref == "" {
+		if cfg.auth == "registry" {
+			return cfg, usage("--auth registry goes with --registry: the embedded registry has no users")
+		}
 		for _, flag := range []string{"registry-config", "registry-username", "registry-password-file"} {
 			if c.String(flag) != "" {
 				return cfg, usage("--%s goes with --registry: the embedded registry asks for no credentials", flag)
@@ -385,6 +388,14 @@ func newConfig(c *cli.Context) (config, error) {
 	}
 	if cfg.profile, cfg.pace, err = newProfile(c, cfg.host, cfg.writeTimeout); err != nil {
 		return cfg, err
+	}
+	if cfg.auth == "registry" {
+		for _, flag := range []string{"registry-config", "registry-username", "registry-password-file"} {
+			if c.String(flag) != "" {
+				return cfg, usage("--%s goes not with --auth registry: each user comes with credentials of his own", flag)
+			}
+		}
+		return cfg, nil
 	}
 	cfg.credential, err = newCredential(c, cfg.host)
 	return cfg, err
@@ -436,13 +447,15 @@ func (c *config) setAuth(ctx *cli.Context) error {
 	}
 	switch {
 	case c.auth == "none" && (c.htpasswd != "" || c.anonymousRead || len(c.readers) > 0):
-		return usage("--htpasswd goes with --auth htpasswd; --anonymous-read and --read-only-users go with that or --auth proxy")
+		return usage("--htpasswd goes with --auth htpasswd; --anonymous-read and --read-only-users go with that, --auth registry or --auth proxy")
 	case c.auth == "none" && !here && !open:
-		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, or --auth none with --insecure-anonymous or --tls-client-ca", c.listen)
+		return usage("--listen %s: everybody who reaches this address could read and write: want --auth htpasswd, registry or proxy, or --auth none with --insecure-anonymous or --tls-client-ca", c.listen)
 	case c.auth == "none":
-	case c.auth != "htpasswd":
-		return usage("--auth %s: want none, htpasswd or proxy", c.auth)
-	case c.htpasswd == "":
+	case c.auth != "htpasswd" && c.auth != "registry":
+		return usage("--auth %s: want none, htpasswd, registry or proxy", c.auth)
+	case c.auth == "registry" && c.htpasswd != "":
+		return usage("--htpasswd goes with --auth htpasswd")
+	case c.auth == "htpasswd" && c.htpasswd == "":
 		return usage("--auth htpasswd: want the file, --htpasswd FILE")
 	case c.tlsCert == "" && !here && !ctx.Bool("insecure-basic"):
 		return usage("--listen %s: passwords would pass in the clear: want --tls-cert and --tls-key, or --insecure-basic if something in front speaks TLS", c.listen)
@@ -531,26 +544,35 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		}
 	}
 	metrics := admin.NewMetrics(version())
-	client, err := cfg.pace.Dial(host, plainHTTP, metrics.Transport(transport, log), cfg.credential)
-	if err != nil {
-		return err
-	}
-	tree, err = ocifs.New(ocifs.Options{
-		Registry: client, Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
+	options := ocifs.Options{
+		Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
 		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
 		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Discover: cfg.discover, Local: local, LocalTag: localTag, Log: log,
-	})
-	if err != nil {
-		return usageError{err}
+	}
+	dialer := cfg.pace.Dialer(host, plainHTTP, metrics.Transport(transport, log))
+	var store storage
+	if cfg.auth == "registry" {
+		if store, err = treesOfUsers(dialer, options, cfg, log); err != nil {
+			return usageError{err}
+		}
+		users = &davfs.Auth{Accounts: store.accounts, AnonymousRead: cfg.anonymousRead, ReadOnlyUsers: cfg.readers}
+	} else {
+		if options.Registry, err = dialer.Dial(cfg.credential); err != nil {
+			return err
+		}
+		if tree, err = ocifs.New(options); err != nil {
+			return usageError{err}
+		}
+		store = treeForAll(tree, options.Registry, cfg)
 	}
 	drive := &davfs.Handler{
-		Tree: davfs.WithJunk(tree, cfg.junk), Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
+		Tree: store.tree, Prefix: cfg.prefix, PublicURL: cfg.publicURL, TrustedProxies: cfg.trusted,
 		Auth: users, ReadOnly: cfg.readOnly, LockFile: cfg.lockFile(), Origins: cfg.origins, OnlyLocal: cfg.onlyLocal(), Quota: cfg.space(reg), MaxRequests: cfg.maxRequests, Log: log,
 	}
 
 	sources := admin.Sources{
 		Cache: func() admin.CacheStats { return admin.CacheStats(blobs.Stats()) },
-		Tree:  func() admin.TreeStats { return admin.TreeStats(tree.Stats()) },
+		Tree:  func() admin.TreeStats { return admin.TreeStats(store.stats()) },
 		Locks: drive.Locks, CacheMax: cfg.cacheSize,
 	}
 	if users != nil {
@@ -560,25 +582,15 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 		sources.CertificateEnd = certificate.End
 	}
 	metrics.Watch(sources)
-
-	pingCtx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := ocifs.Ping(pingCtx, client); err != nil {
-		return err
-	}
-	if err := tree.Settle(ctx, !cfg.readOnly); err != nil {
-		var other *ocifs.LayoutError
-		if errors.As(err, &other) && other.Has != "" {
-			err = fmt.Errorf("%w: say --layout %s, or leave --layout out", err, other.Has)
-		}
+	if err := store.begin(ctx); err != nil {
 		return err
 	}
 	servers := front.Servers{Log: log}
-	defer func() { servers.Drain(cfg.shutdownTimeout, tree.Close) }()
+	defer func() { servers.Drain(cfg.shutdownTimeout, store.close) }()
 	if reg == nil {
-		fmt.Fprintf(stderr, "registry %s, profile %s, layout %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"), tree.Layout())
+		fmt.Fprintf(stderr, "registry %s, profile %s, layout %s\n", cfg.reference(), cmp.Or(cfg.profile.String(), "none"), store.layout())
 	} else {
-		fmt.Fprintf(stderr, "registry embedded, in %s, layout %s\n", cfg.data, tree.Layout())
+		fmt.Fprintf(stderr, "registry embedded, in %s, layout %s\n", cfg.data, store.layout())
 		if cfg.registryShown != "" {
 			address, err := servers.Start(cfg.registryShown, reg, nil)
 			if err != nil {
@@ -591,8 +603,8 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	fmt.Fprintf(stderr, "cache %s, at most %s\n", cfg.cacheDir, byteSize(cfg.cacheSize))
 	if cfg.adminListen != "" {
 		address, err := servers.Start(cfg.adminListen, admin.New(admin.Options{
-			Ready: func(ctx context.Context) error { return ocifs.Ping(ctx, client) }, Stopping: ctx.Done(),
-			Forget: tree.Forget, NotifyToken: cfg.notifyToken, Metrics: metrics, Log: log,
+			Ready: store.ready, Stopping: ctx.Done(),
+			Forget: store.forget, NotifyToken: cfg.notifyToken, Metrics: metrics, Log: log,
 		}), nil)
 		if err != nil {
 			return err

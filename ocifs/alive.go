@@ -56,7 +56,7 @@ func (f *FS) isAlive(ctx context.Context, h hands, repo string) (is bool, err er
 	d := directory{repo: repo}
 	var tags []string
 	err = h.do(ctx, func() (err error) { tags, err = f.listTags(ctx, d); return err })
-	if isDenied(err) && f.proofs != nil { // of others, whom this user is not to know of
+	if f.proofs != nil && f.isDenied(ctx, err) { // of others, whom this user is not to know of
 		tags, err = nil, nil
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func (c client) isRefusal(req *http.Request, resp *http.Response) bool {
 	challenge := resp.Header.Get("WWW-Authenticate")
 	scheme, _, _ := strings.Cut(resp.Request.Header.Get("Authorization"), " ")
 	switch {
-	case scheme == "" || c.isNobody(req): // he can still become somebody
+	case scheme == "" || c.isNobody(req.Context(), req.URL.Host): // he can still become somebody
 		return false
 	case strings.Contains(challenge, `error="insufficient_scope"`):
 		return true
@@ -50,12 +50,12 @@ func (c client) isRefusal(req *http.Request, resp *http.Response) bool {
 	return req.URL.Path != "/v2/" && c.isTaken(req, resp)
 }
 
-// isNobody says whether there are no credentials for the host of req.
-func (c client) isNobody(req *http.Request) bool {
+// isNobody says whether there are no credentials for a host.
+func (c client) isNobody(ctx context.Context, host string) bool {
 	if c.Credential == nil {
 		return true
 	}
-	credential, err := c.Credential(req.Context(), req.URL.Host)
+	credential, err := c.Credential(ctx, host)
 	return err != nil || credential == auth.EmptyCredential
 }
 

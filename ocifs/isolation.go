@@ -87,10 +87,14 @@ func (f *FS) perhapsOthers(repo string, d digest.Digest, err error) bool {
 	return true
 }
 
-// isDenied says whether an error is the registry's refusal of this to this user.
-func isDenied(err error) bool {
+// isDenied says whether an error is the registry's refusal of this to this user; to who is nobody it says so by a 401.
+func (f *FS) isDenied(ctx context.Context, err error) bool {
 	var known *Error
-	return errors.As(err, &known) && known.Class == classDenied
+	if !errors.As(err, &known) || known.Class != classUnauthorized {
+		return known != nil && known.Class == classDenied
+	}
+	c, ok := f.registry.Client.(client)
+	return ok && c.isNobody(ctx, f.registry.Reference.Host())
 }
 
 // forOne is the level of what is told of a registry, where it is only what one of many users may do there.

@@ -648,6 +648,17 @@ func TestUsersDiscover(t *testing.T) {
 				_, err := bob.Stat(ctx, name)
 				h.want("absent", name, err)
 			}
+			h.tokens.Anonymous = true
+			h.tokens.Allow("", "team", "pull")
+			nobody := h.tree("")
+			for _, name := range []string{"/theirs", "/nothing/v1"} {
+				_, err := nobody.Stat(ctx, name)
+				h.want("absent", name, err)
+			}
+			if got := h.listed(nobody, "/"); len(got) != 0 {
+				h.Errorf("nobody sees %v", got)
+			}
+
 			// Withdrawn, the list is none.
 			h.tokens.Allow("alice", "catalog", "")
 			h.tokens.Allow("alice", "team/theirs", "")
