@@ -70,7 +70,7 @@ func (r *registry) waitAnswer(t testing.TB) {
 			return false
 		}
 		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized
 	})
 }
 
