@@ -271,7 +271,6 @@ func TestUsersOfRegistry(t *testing.T) {
 	tokens.remove("bob")
 	until("bob", "/bob", 401, 404, 503)
 	as("alice:wrong", "GET", "/alice/secret", nil, 401)
-	if log := d.log.String(); !regexp.MustCompile(`msg="authentication failed" remote=127\.0\.0\.1 user=alice `).MatchString(log) {
-		t.Error("the failure is not in the log")
-	}
+	line := regexp.MustCompile(`msg="authentication failed" remote=127\.0\.0\.1 user=alice `)
+	eventually(t, 5*time.Second, "the failure is not in the log", func() bool { return line.MatchString(d.log.String()) })
 }
