@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -198,7 +199,7 @@ func (a *Accounts) check(ctx context.Context, c credentials, name, password stri
 		if err != nil {
 			return err
 		}
-		s = &session{account: account, tree: a.withJunk(account, name), anonymous: name == ""}
+		s = &session{account: account, tree: a.withJunk(account, c), anonymous: name == ""}
 	}
 	err := s.account.LogIn(ctx)
 	a.mu.Lock()
@@ -217,11 +218,14 @@ func (a *Accounts) check(ctx context.Context, c credentials, name, password stri
 	return err
 }
 
-func (a *Accounts) withJunk(t Tree, owner string) Tree {
+// withJunk gives t with the user's junk, whose place in the store is his over the end of his tree. A name alone would not do:
+// some storages take any name where the password is a token.
+func (a *Accounts) withJunk(t Tree, c credentials) Tree {
 	if a.Junk != JunkMemory {
 		return WithJunk(t, a.Junk)
 	}
-	return newJunkMemory(t, isJunk, junkFiles{a.junk, func(name string) string { return "/" + junkOwner(owner) + t.Key(name) }})
+	owner := "/" + hex.EncodeToString(c[:])
+	return newJunkMemory(t, isJunk, junkFiles{a.junk, func(name string) string { return owner + t.Key(name) }})
 }
 
 // leave ends a request.

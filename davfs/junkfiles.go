@@ -2,8 +2,6 @@ package davfs
 
 import (
 	"container/list"
-	"crypto/sha256"
-	"encoding/hex"
 	"path"
 	"sync"
 )
@@ -40,12 +38,6 @@ type keptJunk struct {
 }
 
 func newJunkStore(b junkBounds) *junkStore { return &junkStore{junkBounds: b} }
-
-// junkOwner is the name of a user as a part of a path.
-func junkOwner(user string) string {
-	sum := sha256.Sum256([]byte(user))
-	return hex.EncodeToString(sum[:])
-}
 
 // fit says whether f may be kept at all.
 func (s *junkStore) fit(f *junkFile) bool {

@@ -603,6 +603,40 @@ func (f iotestFunc) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// TestOthersFailure: who waits for what another user fetches does not fail with him.
+func TestOthersFailure(t *testing.T) {
+	for _, content := range []string{"small", large} {
+		inHouse(t, registrytest.Defects{}, func(h *house) {
+			alice, bob := h.tree("alice"), h.tree("bob")
+			h.furnishShared(alice)
+			data, err := json.Marshal(ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+				ArtifactType: "application/vnd.example", Config: ocispec.DescriptorEmptyJSON, Layers: []ocispec.Descriptor{{
+					MediaType: "text/plain", Digest: h.PutBlob("team/shared", []byte(content)), Size: int64(len(content)),
+					Annotations: map[string]string{ocispec.AnnotationTitle: "theirs"}}}})
+			h.must(err)
+			h.PutManifest("team/shared", "theirs", "", data) // nobody has it in the cache
+			time.Sleep(2 * freshness)
+			late := h.Fail(registrytest.Match{Method: "GET", Path: "/team/shared/blobs/"}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+				time.Sleep(5 * time.Second)
+				registrytest.Status(http.StatusForbidden, "DENIED")(w, r, serve)
+			}, 1)
+			var wg sync.WaitGroup
+			for n, tree := range []*ocifs.FS{bob, alice} {
+				wg.Go(func() {
+					time.Sleep(time.Duration(n) * time.Second)
+					if got, err := read(h.Context(), tree, "/shared/theirs"); got != content || err != nil {
+						h.Errorf("%d reads %d bytes, %v", n, len(got), err)
+					}
+				})
+			}
+			wg.Wait()
+			if late.Hits() != 1 {
+				h.Error("nobody was denied")
+			}
+		})
+	}
+}
+
 // TestMayWrite: the question changes nothing at the registry, and leaves nothing there.
 func TestMayWrite(t *testing.T) {
 	for _, d := range []registrytest.Defects{{}, {NoMount: true}, {MountDenied: 405}, {MountDenied: 401}} {
