@@ -192,8 +192,11 @@ func (a *Accounts) check(ctx context.Context, c credentials, name, password stri
 	}
 	a.mu.Lock()
 	s := a.live[c]
-	a.mu.Unlock()
 	fresh := s == nil
+	if !fresh {
+		s.running++ // it is not closed meanwhile
+	}
+	a.mu.Unlock()
 	if fresh {
 		account, err := a.Open(name, password)
 		if err != nil {
@@ -204,11 +207,17 @@ func (a *Accounts) check(ctx context.Context, c credentials, name, password stri
 	err := s.account.LogIn(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !fresh {
+		s.running--
+	}
 	switch {
-	case err == nil:
-		if s.good, s.used = time.Now().Add(logInGood), time.Now(); !s.gone {
-			a.live[c] = s
+	case s.gone: // others were too many
+		if s.running == 0 {
+			a.closeLocked(s)
 		}
+	case err == nil:
+		s.good, s.used = time.Now().Add(logInGood), time.Now()
+		a.live[c] = s
 		a.sweepLocked()
 	case fresh:
 		a.closeLocked(s)

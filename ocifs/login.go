@@ -114,7 +114,7 @@ func (f *FS) MayWrite(ctx context.Context, name string, directory bool) error {
 	}
 	query := url.Values{"mount": {emptyBlob.Digest.String()}, "from": {d.repo}}.Encode()
 	u, err := r.startUploadAt(ctx, "blobs/uploads/?"+query)
-	if code := status(err); code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusNotFound || refusesMethod(err) {
+	if code := status(err); code == http.StatusUnauthorized || code == http.StatusForbidden || refusesMethod(err) {
 		u, err = r.startUpload(ctx) // it may have been the mount that was refused
 	}
 	if err != nil {

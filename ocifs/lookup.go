@@ -328,6 +328,9 @@ func (f *FS) manifestBytes(ctx context.Context, repo string, t tagged) ([]byte, 
 		defer b.Close()
 		data, err = io.ReadAll(b)
 	}
+	if err != nil && f.perhapsOthers(repo, t.digest, err) {
+		_, data, err = f.fetchTag(ctx, repo, t.digest.String())
+	}
 	if errors.Is(err, errAbsent) {
 		return nil, errAbsent
 	}

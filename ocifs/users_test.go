@@ -30,10 +30,9 @@ import (
 type house struct {
 	*testing.T
 	*registrytest.Registry
-	tokens    *registrytest.Tokens
-	dialer    *ocifs.Dialer
-	drive     *ocifs.Drive
-	freshness time.Duration
+	tokens *registrytest.Tokens
+	dialer *ocifs.Dialer
+	drive  *ocifs.Drive
 }
 
 const freshness = 2 * time.Second
@@ -601,6 +600,31 @@ type iotestFunc func()
 func (f iotestFunc) Read([]byte) (int, error) {
 	f()
 	return 0, io.EOF
+}
+
+// TestProofs: a file in the cache costs one question at most within Freshness, and who has just written it none.
+func TestProofs(t *testing.T) {
+	inHouse(t, registrytest.Defects{}, func(h *house) {
+		alice, bob := h.tree("alice"), h.tree("bob")
+		h.furnishShared(alice)
+		count := func(tree *ocifs.FS, want int) {
+			h.Helper()
+			h.ResetCounts()
+			for range 3 {
+				if got, err := read(h.Context(), tree, "/shared/f"); got != "f" || err != nil {
+					h.Errorf("%q, %v", got, err)
+				}
+			}
+			if n := h.Count("HEAD blob", "GET blob"); n != want {
+				h.Errorf("%d questions about the blob, want %d: %v", n, want, h.Requests())
+			}
+		}
+		count(alice, 0)
+		count(bob, 1)
+		time.Sleep(2 * freshness)
+		count(alice, 1)
+		count(bob, 1)
+	})
 }
 
 // TestOthersFailure: who waits for what another user fetches does not fail with him.
