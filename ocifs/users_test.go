@@ -21,6 +21,7 @@ import (
 
 	"ocidav/cache"
 	"ocidav/davfs"
+	"ocidav/davfs/treetest"
 	"ocidav/ocifs"
 	"ocidav/ocifs/registrytest"
 )
@@ -37,34 +38,47 @@ type house struct {
 
 const freshness = 2 * time.Second
 
-// inHouse runs test in a bubble with a drive that has a cache.
+// inHouse runs test in a bubble.
 func inHouse(t *testing.T, d registrytest.Defects, test func(h *house)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		g := registrytest.New(d)
-		h := &house{T: t, Registry: g, tokens: registrytest.NewTokens(g)}
-		server := registrytest.Listen(h.tokens)
-		transport := ocifs.NewTransport()
-		transport.DialContext = server.DialContext
-		t.Cleanup(func() { transport.CloseIdleConnections(); server.Close() })
-		h.dialer = ocifs.Pace{}.Dialer("registry.localhost", true, transport)
-		blobs, err := cache.New(cache.Options{Dir: t.TempDir(), MaxBytes: 1 << 30})
-		h.must(err)
-		t.Cleanup(func() { blobs.Close() })
-		h.drive, err = ocifs.NewDrive(ocifs.Options{Prefix: "team", Blobs: blobs, Freshness: freshness, SpoolDir: t.TempDir(),
-			IndexDir: t.TempDir(), Discover: true})
-		h.must(err)
-		for _, user := range []string{"alice", "bob"} {
-			h.tokens.User(user, user)
-			for _, repo := range []string{"team", "team/shared", "team/shared/*", "team/" + user, "team/" + user + "/*"} {
-				h.tokens.Allow(user, repo, "pull push delete")
-			}
+	synctest.Test(t, func(t *testing.T) { test(newHouse(t, d)) })
+}
+
+// newHouse gives a drive that has a cache.
+func newHouse(t *testing.T, d registrytest.Defects) *house {
+	t.Helper()
+	g := registrytest.New(d)
+	h := &house{T: t, Registry: g, tokens: registrytest.NewTokens(g)}
+	server := registrytest.Listen(h.tokens)
+	transport := ocifs.NewTransport()
+	transport.DialContext = server.DialContext
+	t.Cleanup(func() { transport.CloseIdleConnections(); server.Close() })
+	h.dialer = ocifs.Pace{}.Dialer("registry.localhost", true, transport)
+	blobs, err := cache.New(cache.Options{Dir: t.TempDir(), MaxBytes: 1 << 30})
+	h.must(err)
+	t.Cleanup(func() { blobs.Close() })
+	h.drive, err = ocifs.NewDrive(ocifs.Options{Prefix: "team", Blobs: blobs, Freshness: freshness, SpoolDir: t.TempDir(),
+		IndexDir: t.TempDir(), Discover: true})
+	h.must(err)
+	for _, user := range []string{"alice", "bob"} {
+		h.tokens.User(user, user)
+		for _, repo := range []string{"team", "team/shared", "team/shared/*", "team/" + user, "team/" + user + "/*"} {
+			h.tokens.Allow(user, repo, "pull push delete")
 		}
-		h.tokens.User("guest", "guest")
-		h.tokens.Allow("guest", "team", "pull")
-		h.tokens.Allow("guest", "team/shared", "pull")
-		test(h)
-	})
+	}
+	h.tokens.User("guest", "guest")
+	h.tokens.Allow("guest", "team", "pull")
+	h.tokens.Allow("guest", "team/shared", "pull")
+	return h
+}
+
+// TestTreeOfUser: a tree of one user is a tree as any other.
+func TestTreeOfUser(t *testing.T) {
+	treetest.Run(t, func(t *testing.T) davfs.Tree {
+		h := newHouse(t, registrytest.Defects{})
+		h.tokens.Allow("alice", "team/*", "pull push delete")
+		return h.tree("alice")
+	}, treetest.Options{Short: true})
 }
 
 func (h *house) must(err error) {
