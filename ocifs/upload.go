@@ -87,6 +87,11 @@ func (u *upload) finish(ctx context.Context, d digest.Digest, content io.ReadClo
 	}
 	at.RawQuery += "digest=" + url.QueryEscape(d.String())
 	resp, err := u.send(ctx, http.MethodPut, &at, content, size)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && content == nil && u.header.Get("Authorization") != "" {
+		finish(resp) // the token has run out while the content came: this request can be repeated with a new one
+		u.header.Del("Authorization")
+		resp, err = u.send(ctx, http.MethodPut, &at, nil, 0)
+	}
 	if err != nil {
 		return err
 	}

@@ -598,9 +598,13 @@ func TestTokenRunsOut(t *testing.T) {
 		for _, size := range []int{10, 5 << 20} {
 			content := strings.Repeat("x", size)
 			half := iotestFunc(func() { h.later() })
+			h.ResetCounts()
 			_, err := alice.Put(h.Context(), "/shared/new", io.MultiReader(strings.NewReader(content[:size/2]), half, strings.NewReader(content[size/2:])),
 				davfs.PutOptions{})
 			h.want("", fmt.Sprint(size, " bytes"), err)
+			if n := h.Count("POST upload"); n > 1 {
+				h.Errorf("%d bytes: %d uploads: %v", size, n, h.Requests())
+			}
 			if got, err := read(h.Context(), alice, "/shared/new"); got != content || err != nil {
 				h.Errorf("%d bytes: %v", size, err)
 			}
