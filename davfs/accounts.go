@@ -6,10 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -57,6 +55,8 @@ type Accounts struct {
 	junk  *junkStore
 	slots chan struct{}
 
+	strangers places
+
 	mu      sync.Mutex
 	live    map[credentials]*session
 	checks  map[credentials]*check
@@ -70,10 +70,8 @@ const (
 	logInGood    = 5 * time.Minute  // that it is not asked for again
 	logInTime    = 20 * time.Second // that it may take
 	logInsAtOnce = 32
-	maxSessions  = 256
-	sessionIdle  = 15 * time.Minute
-	sessionNames = 300_000 // kept by all of them, more than one tree keeps; some 200 MB
-	closeTime    = 30 * time.Second
+
+	strangersAtOnce = 8 // of one address, and as many wait
 
 	maxCredentials = 16 << 10 // bytes; some registries take a whole key for a password
 )
@@ -103,6 +101,7 @@ func (a *Accounts) init() {
 	rand.Read(a.key[:])
 	a.junk = newJunkStore(junkLimits)
 	a.slots = make(chan struct{}, logInsAtOnce)
+	a.strangers.max = strangersAtOnce
 	a.live, a.checks = map[credentials]*session{}, map[credentials]*check{}
 	if a.Log == nil {
 		a.Log = slog.New(slog.DiscardHandler)
@@ -116,58 +115,74 @@ func (a *Accounts) sum(name, password string) (c credentials) {
 	return c
 }
 
-// enter gives the session of the credentials, which leave ends. Those that are not known are guesses, maybe: slow is called
-// before they are looked at, and failed when they were refused, once for all who have come with them at that moment.
-func (a *Accounts) enter(ctx context.Context, name, password string, slow func() error, failed func()) (*session, error) {
+// A stranger is who comes with credentials that are not known: with a guess, maybe.
+type stranger struct {
+	remote string
+	slow   func() error // waits, before they are looked at
+	failed func()       // they were refused
+}
+
+// enter gives the session of the credentials, which leave ends. All who come with the same at one moment are one stranger, and
+// one address has a few of them looked at at a time, so that none is looked at before the failures of those ahead are known.
+func (a *Accounts) enter(ctx context.Context, name, password string, who stranger) (*session, error) {
 	a.once.Do(a.init)
 	c := a.sum(name, password)
 	for {
-		s, guess := a.take(c)
+		s, known := a.take(c)
 		if s != nil {
 			return s, nil
 		}
-		if guess {
-			if err := slow(); err != nil {
-				return nil, err
+		look := func(ctx context.Context) error {
+			if !known && who.slow != nil {
+				leave, err := a.strangers.enter(ctx, addressKey(who.remote))
+				if err != nil {
+					return err
+				}
+				defer leave()
+				if err := who.slow(); err != nil {
+					return err
+				}
 			}
+			err := a.check(ctx, c, name, password)
+			if isRefusal(err) && who.failed != nil {
+				who.failed()
+			}
+			return err
 		}
-		first, err := a.logIn(ctx, c, name, password)
-		switch {
-		case err == nil:
-		case isFailure(err) && classOf(err) == ClassUnauthorized:
-			if first {
-				failed()
-			}
+		if err := a.logIn(ctx, c, look); isRefusal(err) {
 			return nil, errUnauthorized
-		default:
+		} else if err != nil {
 			return nil, err
 		}
 	}
 }
 
-// take begins a request of a session whose log-in is good; guess: there is none of these credentials.
-func (a *Accounts) take(c credentials) (s *session, guess bool) {
+// isRefusal says whether the storage does not take the credentials.
+func isRefusal(err error) bool {
+	return err != nil && isFailure(err) && classOf(err) == ClassUnauthorized
+}
+
+// take begins a request of a session whose log-in is good; known: it was.
+func (a *Accounts) take(c credentials) (s *session, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s = a.live[c]
 	if s == nil || !time.Now().Before(s.good) {
-		return nil, s == nil
+		return nil, s != nil
 	}
 	s.running++
-	return s, false
+	return s, true
 }
 
-// logIn has the storage asked whether it takes the credentials, and says whether it was this call that began it.
-func (a *Accounts) logIn(ctx context.Context, c credentials, name, password string) (first bool, err error) {
+// logIn has look called, once for all who want the same at the same time. It does not end with one of them.
+func (a *Accounts) logIn(ctx context.Context, c credentials, look func(context.Context) error) error {
 	a.mu.Lock()
 	k := a.checks[c]
-	if first = k == nil; first {
+	if k == nil {
 		k = &check{done: make(chan struct{})}
 		a.checks[c] = k
 		go func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logInTime)
-			defer cancel()
-			k.err = a.check(ctx, c, name, password)
+			k.err = look(context.WithoutCancel(ctx))
 			a.mu.Lock()
 			delete(a.checks, c)
 			a.mu.Unlock()
@@ -177,13 +192,16 @@ func (a *Accounts) logIn(ctx context.Context, c credentials, name, password stri
 	a.mu.Unlock()
 	select {
 	case <-k.done:
-		return first, k.err
+		return k.err
 	case <-ctx.Done():
-		return first, ctx.Err()
+		return ctx.Err()
 	}
 }
 
+// check asks the storage whether it takes the credentials, and keeps their session if it does.
 func (a *Accounts) check(ctx context.Context, c credentials, name, password string) error {
+	ctx, cancel := context.WithTimeout(ctx, logInTime)
+	defer cancel()
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
@@ -221,7 +239,7 @@ func (a *Accounts) check(ctx context.Context, c credentials, name, password stri
 		a.sweepLocked()
 	case fresh:
 		a.closeLocked(s)
-	case isFailure(err) && classOf(err) == ClassUnauthorized:
+	case isRefusal(err):
 		a.dropLocked(c, s)
 	}
 	return err
@@ -235,113 +253,4 @@ func (a *Accounts) withJunk(t Tree, c credentials) Tree {
 	}
 	owner := "/" + hex.EncodeToString(c[:])
 	return newJunkMemory(t, isJunk, junkFiles{a.junk, func(name string) string { return owner + t.Key(name) }})
-}
-
-// leave ends a request.
-func (a *Accounts) leave(s *session) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.running--
-	s.used = time.Now()
-	if s.gone && s.running == 0 {
-		a.closeLocked(s)
-	}
-	if time.Since(a.swept) > time.Second {
-		a.sweepLocked()
-	}
-}
-
-// doubt has the log-in asked for before the next request: the storage has refused the credentials.
-func (a *Accounts) doubt(s *session) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.good = time.Time{}
-}
-
-// sweepLocked closes what is not used any more, and what is too much. The most recently used one stays in any case.
-func (a *Accounts) sweepLocked() {
-	a.swept = time.Now()
-	type one struct {
-		c credentials
-		*session
-		kept int
-	}
-	var all []one
-	total := 0
-	for c, s := range a.live {
-		all = append(all, one{c, s, s.account.Kept()})
-		total += all[len(all)-1].kept
-	}
-	slices.SortFunc(all, func(x, y one) int { return x.used.Compare(y.used) })
-	for n, s := range all {
-		last := n == len(all)-1
-		idle := s.running == 0 && a.swept.Sub(s.used) > sessionIdle
-		much := !last && (len(a.live) > maxSessions || total > sessionNames)
-		switch {
-		case idle, much && s.running == 0:
-			total -= s.kept
-			a.dropLocked(s.c, s.session)
-		case much && total > sessionNames && s.kept > 0:
-			total -= s.kept
-			s.account.Trim()
-		}
-	}
-	if a.timer == nil && len(a.live) > 0 {
-		a.timer = time.AfterFunc(sessionIdle/2, func() {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if a.timer != nil { // it is not closed
-				a.timer = nil
-				a.sweepLocked()
-			}
-		})
-	}
-}
-
-// dropLocked ends a session, with its last request if it has some.
-func (a *Accounts) dropLocked(c credentials, s *session) {
-	if a.live[c] == s {
-		delete(a.live, c)
-	}
-	if !s.gone && s.running == 0 {
-		a.closeLocked(s)
-	}
-	s.gone, s.good = true, time.Time{}
-}
-
-func (a *Accounts) closeLocked(s *session) {
-	s.gone = true
-	a.closing.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-		defer cancel()
-		if err := s.account.Close(ctx); err != nil {
-			a.Log.Warn("a user's tree did not come to its end", "err", err)
-		}
-	})
-}
-
-// Close closes all accounts, when there are no requests any more. An error: some have not come to their end with ctx.
-func (a *Accounts) Close(ctx context.Context) error {
-	a.once.Do(a.init)
-	a.mu.Lock()
-	if a.timer != nil {
-		a.timer.Stop()
-		a.timer = nil
-	}
-	var mu sync.Mutex
-	var errs []error
-	for c, s := range a.live {
-		delete(a.live, c)
-		s.gone = true
-		a.closing.Go(func() {
-			if err := s.account.Close(ctx); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			}
-		})
-	}
-	a.mu.Unlock()
-	a.closing.Wait()
-	return errors.Join(errs...)
 }

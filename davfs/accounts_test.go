@@ -231,6 +231,36 @@ func TestAccountsTogether(t *testing.T) {
 	})
 }
 
+// TestAccountsGuessed: guesses that come at the same time are slowed as those one after the other.
+func TestAccountsGuessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t, nil)
+		b.before = func() { time.Sleep(100 * time.Millisecond) }
+		codes := make([]int, 100)
+		var wg sync.WaitGroup
+		for n := range codes {
+			wg.Go(func() { codes[n] = b.do("GET", "/shared/f", "", "Authorization", as("alice", fmt.Sprint(n))).Code })
+		}
+		wg.Wait()
+		refused := 0
+		for _, code := range codes {
+			if code == 429 {
+				refused++
+			} else if code != 401 {
+				t.Errorf("a guess: %d", code)
+			}
+		}
+		if b.logIns > 16 || refused < 84 {
+			t.Errorf("%d of 100 guesses were looked at, and %d refused", b.logIns, refused)
+		}
+		time.Sleep(time.Minute)
+		if b.as("alice", "GET", "/shared/f", "", 200); b.logIns > 17 {
+			t.Errorf("then there are %d log-ins", b.logIns)
+		}
+		b.Auth.Accounts.Close(t.Context())
+	})
+}
+
 // TestAccountsFail: who fails is slowed, who was known is not, and a storage that cannot say has refused nobody.
 func TestAccountsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

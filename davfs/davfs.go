@@ -41,10 +41,10 @@
 // file.go and copymove.go are the file system under the engine; status.go and writer.go make the answer. What the engine
 // lacks or does badly is taken from it by a case in Handler.serve: options.go, listing.go, conditions.go, locking.go on
 // locks.go and lockfile.go, propfind.go and proppatch.go on xml.go, live.go and multistatus.go, checksum.go. log.go
-// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, accounts.go and
-// session.go where each user has a tree of his own, cors.go and local.go which pages in a browser, places.go how many at a time, and
-// trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the handler and any tree,
-// and turns.go its changes in order.
+// writes the line of each request, auth.go on htpasswd.go, throttle.go and proxyuser.go says who may make it, accounts.go,
+// accountsweep.go and session.go where each user has a tree of his own, cors.go and local.go which pages in a browser, places.go
+// how many at a time, and trace.go is what those hear of it who count. junk*.go put a policy for other systems' files between the
+// handler and any tree, and turns.go its changes in order.
 //
 // # Properties
 //

@@ -1,6 +1,7 @@
 package davfs
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -15,7 +16,7 @@ import (
 func (a *Auth) enter(rq *request, name, password string, log *slog.Logger) error {
 	remote := rq.trace.Remote
 	failed := func() { a.failed(rq.ctx, remote, name, log) }
-	slow := func() error { return a.slow.wait(rq.ctx, remote) }
+	slow := func() error { return a.slow.wait(context.WithoutCancel(rq.ctx), remote) }
 	if name == "" || password == "" || len(name)+len(password) > maxCredentials { // they would be nobody's, to the storage
 		if err := slow(); err != nil {
 			return err
@@ -23,7 +24,7 @@ func (a *Auth) enter(rq *request, name, password string, log *slog.Logger) error
 		failed()
 		return errUnauthorized
 	}
-	s, err := a.Accounts.enter(rq.ctx, name, password, slow, failed)
+	s, err := a.Accounts.enter(rq.ctx, name, password, stranger{remote, slow, failed})
 	if err == nil {
 		rq.session, rq.tree = s, s.tree
 	}
@@ -35,7 +36,7 @@ func (a *Auth) enterNobody(rq *request) error {
 	if a.Accounts == nil {
 		return nil
 	}
-	s, err := a.Accounts.enter(rq.ctx, "", "", func() error { return nil }, func() {})
+	s, err := a.Accounts.enter(rq.ctx, "", "", stranger{})
 	if err != nil {
 		return asNobody(err)
 	}
