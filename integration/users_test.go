@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -67,7 +68,7 @@ func (s *tokenServer) config() string {
 	return fmt.Sprintf("auth:\n  token: {realm: %q, service: registry, issuer: tests, rootcertbundle: %q}\n", s.URL+"/token", s.issued)
 }
 
-// allow says what a user may do in a repository below the prefix; without actions he may do nothing there. No name is nobody.
+// allow says what a user may do in a repository below the prefix, or in all that are in it ("alice/"); without actions he may do nothing there. No name is nobody.
 func (s *tokenServer) allow(user, repo, actions string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +113,12 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if len(parts) != 3 || parts[0] != "repository" {
 			continue
 		}
-		may := strings.Split(s.rules[user][strings.Trim(strings.TrimPrefix(parts[1], testPrefix), "/")], " ")
+		repo := strings.Trim(strings.TrimPrefix(parts[1], testPrefix), "/")
+		rule, ok := s.rules[user][repo]
+		if !ok { // as what it is in
+			rule = s.rules[user][strings.Split(repo, "/")[0]+"/"]
+		}
+		may := strings.Split(rule, " ")
 		a := access{Type: parts[0], Name: parts[1]}
 		for _, action := range strings.Split(parts[2], ",") {
 			if slices.Contains(may, action) {
@@ -149,7 +155,7 @@ func TestUsersOfRegistry(t *testing.T) {
 	tokens := newTokenServer(t)
 	const all = "pull push delete"
 	for _, user := range []string{"alice", "bob"} {
-		for _, repo := range []string{"", "shared", user} {
+		for _, repo := range []string{"", "shared", user, user + "/"} {
 			tokens.allow(user, repo, all)
 		}
 	}
@@ -231,6 +237,33 @@ func TestUsersOfRegistry(t *testing.T) {
 	as("guest", "GET", "/absent", nil, 404)
 	as("bob", "LOCK", "/shared/f", []byte(exclusive), 200)
 	as("alice", "PUT", "/shared/f", []byte("alice's"), 423)
+
+	// A real client, for many files at once.
+	if rclone, err := exec.LookPath("rclone"); err == nil {
+		from := t.TempDir()
+		for n := range 30 {
+			if err := os.WriteFile(filepath.Join(from, fmt.Sprint(n)), random(1000*n), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run := func(user string, args ...string) error {
+			all := append([]string{"--config", os.DevNull, "--webdav-url", d.url, "--webdav-user", user, "--webdav-pass", obscured(t, rclone, user), "--retries", "1"}, args...)
+			out, err := exec.CommandContext(t.Context(), rclone, all...).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, tail(string(out), 3))
+			}
+			return err
+		}
+		if err := run("alice", "copy", from, ":webdav:alice/many"); err != nil {
+			t.Error(err)
+		}
+		if err := run("alice", "check", "--download", from, ":webdav:alice/many"); err != nil {
+			t.Error(err)
+		}
+		if err := run("bob", "lsf", ":webdav:alice/many"); err == nil || !strings.Contains(err.Error(), "403") {
+			t.Errorf("rclone of bob: %v", err)
+		}
+	}
 
 	// A token that runs out in the middle of an upload is nobody's failure.
 	slow, w := io.Pipe()
