@@ -60,3 +60,16 @@ func TestLockTable(t *testing.T) {
 		t.Error("there is no end of locks")
 	}
 }
+
+// TestLocksOfOne: one user does not take the room of all.
+func TestLocksOfOne(t *testing.T) {
+	table := lockTable{locks: map[string]*lock{}}
+	for i := range maxOfOne {
+		table.locks[fmt.Sprint(i)] = &lock{key: "/x", flat: true, user: "alice", until: time.Now().Add(time.Hour)}
+	}
+	for user, want := range map[string]bool{"alice": false, "bob": true, "": true} {
+		if _, ok := table.add(lock{token: newToken(), key: "/of" + user, user: user, timeout: time.Hour}); ok != want {
+			t.Errorf("a lock of %q: %v", user, ok)
+		}
+	}
+}

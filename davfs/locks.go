@@ -46,6 +46,7 @@ type lockTable struct {
 // Bounds of the memory that clients can fill with locks.
 const (
 	maxLocks = 10_000
+	maxOfOne = 2_500 // of one user, so that the others have room
 	maxOwner = 4 << 10 // bytes
 )
 
@@ -73,12 +74,16 @@ func (t *lockTable) end(token string) {
 func (t *lockTable) add(l lock) (conflict []lock, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	own := 0
 	t.each(func(m *lock) {
 		if l.forbids(m) {
 			conflict = append(conflict, *m)
 		}
+		if l.user != "" && m.user == l.user {
+			own++
+		}
 	})
-	if conflict != nil || len(t.locks) >= maxLocks {
+	if conflict != nil || len(t.locks) >= maxLocks || own >= maxOfOne {
 		return conflict, false
 	}
 	if t.locks == nil {
