@@ -529,7 +529,7 @@ func TestAccountsEnd(t *testing.T) {
 func TestAccountsKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t, nil)
-		b.kept = 140_000
+		b.kept = 180_000
 		for _, user := range []string{"alice", "bob"} {
 			b.as(user, "GET", "/shared/f", "", 200)
 			time.Sleep(2 * time.Second)

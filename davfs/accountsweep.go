@@ -12,7 +12,7 @@ import (
 const (
 	maxSessions  = 256
 	sessionIdle  = 15 * time.Minute
-	sessionNames = 300_000 // kept by all of them, more than one tree keeps; some 200 MB
+	sessionNames = 400_000 // kept by all of them, more than one tree keeps; some 280 MB
 	closeTime    = 30 * time.Second
 )
 

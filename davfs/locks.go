@@ -46,7 +46,7 @@ type lockTable struct {
 // Bounds of the memory that clients can fill with locks.
 const (
 	maxLocks = 10_000
-	maxOfOne = 2_500 // of one user, so that the others have room
+	maxOfOne = 2_500   // of one user, so that the others have room
 	maxOwner = 4 << 10 // bytes
 )
 

@@ -194,6 +194,20 @@ func (c *catalog) written(repo string) {
 	c.changed(repo)
 }
 
+// size is the number of names.
+func (c *catalog) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.repos) + len(c.alive)
+}
+
+// trim forgets them.
+func (c *catalog) trim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.repos, c.alive, c.until = nil, nil, time.Time{}
+}
+
 // changed notes that somebody has changed something in a repository.
 func (c *catalog) changed(repo string) {
 	c.mu.Lock()

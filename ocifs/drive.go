@@ -43,8 +43,9 @@ func (d *Drive) Forget(repo, tag string) {
 // Stats is that of all trees together.
 func (d *Drive) Stats() Stats { return d.common.stats() }
 
-// Kept is how much the tree keeps in memory: descriptions of files, some 700 bytes each with all that leads to them.
-func (f *FS) Kept() int { return f.artifacts.size() }
+// Kept is how much the tree keeps in memory, in descriptions of files, some 700 bytes each with all that leads to them; answers,
+// with the names in lists, and repositories are counted by what they take of that.
+func (f *FS) Kept() int { return f.artifacts.size() + f.tags.said.size()/3 + f.catalog.size()/10 }
 
 // Trim forgets all that can be asked for again.
 func (f *FS) Trim() {
@@ -53,6 +54,7 @@ func (f *FS) Trim() {
 	f.listed.clear()
 	f.artifacts.clear()
 	f.present.clear()
+	f.catalog.trim()
 }
 
 // common is what the trees of a drive have in common; a tree that is not one of several has its own.

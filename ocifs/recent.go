@@ -9,7 +9,6 @@ type recent[K comparable, V any] struct {
 	mu         sync.Mutex
 	limit      int // weight of a generation
 	weight     int // of the younger
-	before     int // of the older
 	young, old map[K]V
 }
 
@@ -39,7 +38,7 @@ func (r *recent[K, V]) put(key K, v V, weight int) (dropped bool) {
 	}
 	if r.weight+weight > r.limit {
 		dropped = len(r.old) > 0
-		r.old, r.young, r.before, r.weight = r.young, map[K]V{}, r.weight, 0
+		r.old, r.young, r.weight = r.young, map[K]V{}, 0
 	}
 	r.young[key] = v
 	r.weight += weight
@@ -53,17 +52,17 @@ func (r *recent[K, V]) drop(key K) {
 	delete(r.old, key)
 }
 
-// size is about the weight of all.
+// size is the number of values.
 func (r *recent[K, V]) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.before + r.weight
+	return len(r.young) + len(r.old)
 }
 
 func (r *recent[K, V]) clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.young, r.old, r.weight, r.before = map[K]V{}, nil, 0, 0
+	r.young, r.old, r.weight = map[K]V{}, nil, 0
 }
 
 // change calls to for all values, and keeps what that gives in their place if it says so. It takes its time.

@@ -620,6 +620,37 @@ func (f iotestFunc) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// TestTrim: a tree that forgets asks again, and says the same.
+func TestTrim(t *testing.T) {
+	inHouse(t, registrytest.Defects{}, func(h *house) {
+		h.tokens.Allow("alice", "catalog", "*")
+		alice := h.tree("alice")
+		h.furnishShared(alice)
+		for n := range 100 {
+			h.must(put(h.Context(), alice, fmt.Sprintf("/shared/%d", n), "x"))
+		}
+		before := h.listed(alice, "/shared")
+		_, err := alice.Stat(h.Context(), "/absent")
+		h.want("absent", "/absent", err)
+		if n := alice.Kept(); n < 100 || n > 300 {
+			h.Errorf("of 100 files it keeps %d", n)
+		}
+		alice.Trim()
+		if n := alice.Kept(); n != 0 {
+			h.Errorf("then it keeps %d", n)
+		}
+		h.ResetCounts()
+		if after := h.listed(alice, "/shared"); !slices.Equal(before, after) {
+			h.Errorf("then it lists %v", after)
+		}
+		_, err = alice.Stat(h.Context(), "/absent")
+		h.want("absent", "/absent", err)
+		if h.Count("GET manifest", "HEAD manifest") < 100 || h.Count("GET tags") == 0 || h.Count("GET catalog") == 0 {
+			h.Error("it has not asked again")
+		}
+	})
+}
+
 // TestProofs: a file in the cache costs one question at most within Freshness, and who has just written it none.
 func TestProofs(t *testing.T) {
 	inHouse(t, registrytest.Defects{}, func(h *house) {
