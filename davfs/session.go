@@ -120,20 +120,22 @@ const maxRootsAsked = 32
 // reach otherwise, and of those below what his tree shows him. In place of any other stands the name that it lies in.
 func (rq *request) roots(held []lock, ask bool) (roots []string) {
 	for n, l := range held {
-		root := l.root
+		root := rq.name
 		for _, name := range rq.names() {
-			if rq.session == nil || within(rq.key(name), l.key) {
+			switch {
+			case rq.session == nil, within(rq.key(name), l.key):
 				root = l.root
-				break
-			}
-			if !within(l.key, rq.key(name)) {
+			case within(l.key, rq.key(name)):
+				root = name
+				if ask && n < maxRootsAsked {
+					if _, err := rq.stat(l.root); err == nil {
+						root = l.root
+					}
+				}
+			default:
 				continue
 			}
-			if root = name; ask && n < maxRootsAsked {
-				if _, err := rq.stat(l.root); err == nil {
-					root = l.root
-				}
-			}
+			break
 		}
 		if !slices.Contains(roots, root) {
 			roots = append(roots, root)
