@@ -14,7 +14,7 @@ import (
 
 // What is to be kept and small waits in memory until there is a quiet moment: to make a file costs a tenth of a millisecond, and
 // four times that beside a registry that is busy with its own. Who writes a thousand small files has his answers first.
-// What there is no room for is written at once. A crash costs the cache what was waiting.
+// What there is no room for is written at once, and so is what was fetched. A crash costs the cache what was waiting.
 const (
 	behindBytes = 8 << 20
 	quietTime   = time.Second      // without another one

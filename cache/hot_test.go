@@ -121,6 +121,14 @@ func TestAddedBehind(t *testing.T) {
 			t.Errorf("%d fetches", n)
 		}
 	})
+	t.Run("fetched", func(t *testing.T) {
+		dir := t.TempDir()
+		c := newHotCache(t, dir, 1<<30)
+		blobOf(4000, 1).check(t, c)
+		if n := kept(t, dir); n != 1 {
+			t.Errorf("%d blobs are on the disk, after which a kill would have it fetched again", n)
+		}
+	})
 	t.Run("manifest", func(t *testing.T) {
 		c := newHotCache(t, t.TempDir(), 1<<30)
 		content := noise(500, 1)

@@ -43,9 +43,7 @@ func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, src Sour
 	data, err := c.small.do(ctx, desc.Digest, func(ctx context.Context) ([]byte, error) {
 		data, err := c.fetchSmall(ctx, desc, src)
 		if err == nil {
-			if err := c.Add(ctx, desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errNoRoom) {
-				c.log.warn("blobs are not kept, but passed through", desc.Digest, err)
-			}
+			c.keepFetched(desc, data)
 		}
 		return data, err
 	})
@@ -53,6 +51,17 @@ func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, src Sour
 		return nil, err
 	}
 	return memoryBlob{bytes.NewReader(data)}, nil
+}
+
+// keepFetched keeps a small blob that has been fetched and verified. It goes to the disk at once, so that nothing is fetched
+// again after a kill.
+func (c *Cache) keepFetched(desc ocispec.Descriptor, data []byte) {
+	if !isManifest(desc) { // they are kept by who reads them
+		c.hot.put(desc.Digest, data)
+	}
+	if err := c.write(desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errNoRoom) {
+		c.log.warn("blobs are not kept, but passed through", desc.Digest, err)
+	}
 }
 
 // readSmall reads a small blob from the disk, or what is on its way there; false if it is not there, or damaged.
