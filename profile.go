@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,38 @@ func tellProfile(w io.Writer, host string, known ocifs.Profile, pace ocifs.Pace,
 func howTo(err error, p ocifs.Profile) error {
 	if errors.Is(err, probe.ErrNoRepository) && p.Missing != "" {
 		return fmt.Errorf("%w: %s", err, p.Missing)
+	}
+	return err
+}
+
+// probeRegistry asks the registry of the command line what it can do.
+func probeRegistry(c *cli.Context, stdout io.Writer) error {
+	if c.NArg() != 1 {
+		return usage("probe takes one REF, [http://]host[:port][/prefix]")
+	}
+	host, prefix, plainHTTP, err := ocifs.ParseReference(c.Args().First())
+	if err != nil {
+		return usage("%v", err)
+	}
+	credential, err := newCredential(c, host)
+	if err != nil {
+		return err
+	}
+	profile, pace, err := newProfile(c, host, 0)
+	if err != nil {
+		return err
+	}
+	client, err := pace.Dial(host, plainHTTP, ocifs.NewTransport(), credential)
+	if err != nil {
+		return err
+	}
+	findings, err := probe.Run(c.Context, client, prefix)
+	err = howTo(err, profile)
+	for _, e := range []error{probe.Table(stdout, findings), tellProfile(stdout, host, profile, pace, findings)} {
+		err = cmp.Or(err, e)
+	}
+	if err == nil && slices.ContainsFunc(findings, func(f probe.Finding) bool { return f.Verdict == probe.Broken }) {
+		err = errors.New("a drive on this registry would lack what is marked with NO")
 	}
 	return err
 }
