@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -139,20 +140,38 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 	return s.file, s.agree(check)
 }
 
-// pushParts uploads the content, and "{}" beside it: the first file of a directory needs both.
+// pushParts uploads the content, and beside it "{}", which the first file of a directory needs too: as soon as the registry
+// takes an upload there, so that what it refuses is refused once.
 func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
 	if err := f.waitFor(ctx, s.notBefore); err != nil {
 		return failure(err, "wait for the registry")
+	}
+	taken := make(chan struct{})
+	take := sync.OnceFunc(func() { close(taken) })
+	if len(s.parts) == 0 {
+		take()
 	}
 	offsets := make([]int64, len(s.parts)+1)
 	for i, part := range s.parts {
 		offsets[i+1] = offsets[i] + part.Size
 	}
 	return each(ctx, f, append(s.parts[:len(s.parts):len(s.parts)], emptyBlob), func(ctx context.Context, i int, part ocispec.Descriptor) error {
-		if i == len(s.parts) {
-			return f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data))
+		if i < len(s.parts) {
+			err := f.pushBlob(ctx, repo, part, func() (io.Reader, error) {
+				take() // an upload is open
+				return s.open(offsets[i], part.Size)
+			})
+			if err == nil {
+				take() // it was there
+			}
+			return err
 		}
-		return f.pushBlob(ctx, repo, part, func() (io.Reader, error) { return s.open(offsets[i], part.Size) })
+		select {
+		case <-taken:
+			return f.pushBlob(ctx, repo, emptyBlob, bytesOpener(emptyBlob.Data))
+		case <-ctx.Done():
+			return failure(ctx.Err(), "wait for the registry")
+		}
 	})
 }
 
