@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -103,7 +102,7 @@ func openToCheck(c *cli.Context, stderr io.Writer) (tree *ocifs.FS, o ocifs.Chec
 		tree, err = ocifs.New(options)
 	}
 	if err == nil {
-		err = settle(c.Context, tree)
+		err = settle(c.Context, tree, false)
 	}
 	if err != nil {
 		end()
@@ -118,16 +117,7 @@ func openData(c *cli.Context, log *slog.Logger) (*embedded.Registry, error) {
 			return nil, usage("--%s goes with --registry", flag)
 		}
 	}
-	dir := c.String("data")
-	if _, err := os.Stat(filepath.Join(dir, "docker")); err != nil { // Open would make it
-		return nil, fmt.Errorf("there is no registry in the data directory: %w", err)
-	}
-	keepPrivate()
-	reg, err := embedded.Open(dir, embedded.Options{Log: log})
-	if errors.Is(err, embedded.ErrInUse) {
-		return nil, fmt.Errorf("%w: a running drive is checked by --registry, at the address of its --registry-listen", err)
-	}
-	return reg, err
+	return openStopped(c.String("data"), log, "a running drive is checked by --registry, at the address of its --registry-listen")
 }
 
 // dialToCheck takes over the registry of the command line.
@@ -152,16 +142,6 @@ func dialToCheck(c *cli.Context, o *ocifs.Options) error {
 	ctx, cancel := context.WithTimeout(c.Context, pingTimeout)
 	defer cancel()
 	return ocifs.Ping(ctx, o.Registry)
-}
-
-// settle finds out which layout the drive has.
-func settle(ctx context.Context, tree *ocifs.FS) error {
-	err := tree.Settle(ctx, false)
-	var other *ocifs.LayoutError
-	if errors.As(err, &other) && other.Has != "" {
-		err = fmt.Errorf("%w: say --layout %s, or leave --layout out", err, other.Has)
-	}
-	return err
 }
 
 // tellCheck writes the report for people, or for programs where they want it.

@@ -20,14 +20,7 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	if c.Args().Present() {
 		return usage("gc takes flags only, not %q", c.Args().First())
 	}
-	if _, err := os.Stat(filepath.Join(dir, "docker")); err != nil { // Open would make it
-		return fmt.Errorf("there is no registry in the data directory: %w", err)
-	}
-	keepPrivate()
-	reg, err := embedded.Open(dir, embedded.Options{Log: newLog(config{logLevel: slog.LevelWarn}, stderr)})
-	if errors.Is(err, embedded.ErrInUse) {
-		return fmt.Errorf("%w: a running drive collects by itself, see serve --gc-interval", err)
-	}
+	reg, err := openStopped(dir, newLog(config{logLevel: slog.LevelWarn}, stderr), "a running drive collects by itself, see serve --gc-interval")
 	if err != nil {
 		return err
 	}
@@ -39,4 +32,17 @@ func collect(c *cli.Context, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s %s\n", word, done)
 	return err
+}
+
+// openStopped opens the data directory of a drive that does not run; running is what to do where it does.
+func openStopped(dir string, log *slog.Logger, running string) (*embedded.Registry, error) {
+	if _, err := os.Stat(filepath.Join(dir, "docker")); err != nil { // Open would make it
+		return nil, fmt.Errorf("there is no registry in the data directory: %w", err)
+	}
+	keepPrivate()
+	reg, err := embedded.Open(dir, embedded.Options{Log: log})
+	if errors.Is(err, embedded.ErrInUse) {
+		return nil, fmt.Errorf("%w: %s", err, running)
+	}
+	return reg, err
 }

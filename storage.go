@@ -38,12 +38,7 @@ func treeForAll(tree *ocifs.FS, client *remote.Registry, cfg config) storage {
 			if err := ocifs.Ping(pingCtx, client); err != nil {
 				return err
 			}
-			err := tree.Settle(ctx, !cfg.readOnly)
-			var other *ocifs.LayoutError
-			if errors.As(err, &other) && other.Has != "" {
-				err = fmt.Errorf("%w: say --layout %s, or leave --layout out", err, other.Has)
-			}
-			return err
+			return settle(ctx, tree, !cfg.readOnly)
 		},
 		ready:  func(ctx context.Context) error { return ocifs.Ping(ctx, client) },
 		stats:  tree.Stats,
@@ -51,6 +46,16 @@ func treeForAll(tree *ocifs.FS, client *remote.Registry, cfg config) storage {
 		close:  tree.Close,
 		layout: tree.Layout,
 	}
+}
+
+// settle finds out which layout the tree has, and writes it down where that may be done.
+func settle(ctx context.Context, tree *ocifs.FS, record bool) error {
+	err := tree.Settle(ctx, record)
+	var other *ocifs.LayoutError
+	if errors.As(err, &other) && other.Has != "" {
+		err = fmt.Errorf("%w: say --layout %s, or leave --layout out", err, other.Has)
+	}
+	return err
 }
 
 // treesOfUsers is the storage of --auth registry. Nothing is asked without a user's credentials but whether the registry can
