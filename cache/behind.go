@@ -61,9 +61,7 @@ func (c *Cache) addSmall(ctx context.Context, desc ocispec.Descriptor, r io.Read
 		return fmt.Errorf("blob %s: %w", desc.Digest, errDamaged)
 	}
 	data = data[:n]
-	if !isManifest(desc) { // they are kept by who reads them
-		c.hot.put(desc.Digest, data)
-	}
+	c.hot.put(desc, data)
 	if c.later(desc, data) {
 		return nil
 	}

@@ -45,17 +45,17 @@ func (h *hot) get(desc ocispec.Descriptor) ([]byte, bool) {
 	return data, ok && int64(len(data)) == desc.Size
 }
 
-// put takes in a blob that was verified.
-func (h *hot) put(d digest.Digest, data []byte) {
-	if len(data) > hotBlobBytes || hotCharge(data) > h.max {
+// put takes in a blob that was verified, if it is small and no manifest: those are kept by who reads them.
+func (h *hot) put(desc ocispec.Descriptor, data []byte) {
+	if len(data) > hotBlobBytes || hotCharge(data) > h.max || isManifest(desc) {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ok := h.kept.Get(d); ok {
+	if _, ok := h.kept.Get(desc.Digest); ok {
 		return
 	}
-	h.kept.Add(d, data)
+	h.kept.Add(desc.Digest, data)
 	for h.used += hotCharge(data); h.used > h.max; {
 		h.kept.RemoveOldest()
 	}
@@ -64,9 +64,9 @@ func (h *hot) put(d digest.Digest, data []byte) {
 // Hold takes a small blob of a local source into memory, which is likely to be opened next. What does not fit its digest is
 // not taken, nor what is not small. The slice is the caller's.
 func (c *Cache) Hold(desc ocispec.Descriptor, data []byte) {
-	if check(desc) == nil && int64(len(data)) == desc.Size && len(data) <= hotBlobBytes && !isManifest(desc) &&
+	if check(desc) == nil && int64(len(data)) == desc.Size && len(data) <= hotBlobBytes &&
 		desc.Digest.Algorithm().FromBytes(data) == desc.Digest {
-		c.hot.put(desc.Digest, bytes.Clone(data))
+		c.hot.put(desc, bytes.Clone(data))
 	}
 }
 
@@ -86,13 +86,13 @@ func (c *Cache) openHot(desc ocispec.Descriptor) Blob {
 // heat takes the file of a local source into memory and gives it as it is there; nil if it is not what it should be, or not
 // small: it is read where it lies then.
 func (c *Cache) heat(desc ocispec.Descriptor, file *os.File) Blob {
-	if desc.Size > hotBlobBytes || c.hot.max == 0 {
+	if desc.Size > hotBlobBytes || isManifest(desc) || c.hot.max == 0 {
 		return nil
 	}
 	data := make([]byte, desc.Size)
 	if _, err := file.ReadAt(data, 0); err != nil || desc.Digest.Algorithm().FromBytes(data) != desc.Digest {
 		return nil
 	}
-	c.hot.put(desc.Digest, data)
+	c.hot.put(desc, data)
 	return memoryBlob{bytes.NewReader(data)}
 }

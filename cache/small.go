@@ -56,9 +56,7 @@ func (c *Cache) openSmall(ctx context.Context, desc ocispec.Descriptor, src Sour
 // keepFetched keeps a small blob that has been fetched and verified. It goes to the disk at once, so that nothing is fetched
 // again after a kill.
 func (c *Cache) keepFetched(desc ocispec.Descriptor, data []byte) {
-	if !isManifest(desc) { // they are kept by who reads them
-		c.hot.put(desc.Digest, data)
-	}
+	c.hot.put(desc, data)
 	if err := c.write(desc, bytes.NewReader(data)); err != nil && !errors.Is(err, errNoRoom) {
 		c.log.warn("blobs are not kept, but passed through", desc.Digest, err)
 	}
@@ -83,9 +81,7 @@ func (c *Cache) readSmall(desc ocispec.Descriptor) ([]byte, bool) {
 		c.store.drop(e)
 		return nil, false
 	}
-	if !isManifest(desc) {
-		c.hot.put(desc.Digest, data)
-	}
+	c.hot.put(desc, data)
 	return data, true
 }
 
