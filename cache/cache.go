@@ -61,8 +61,9 @@
 // store.go and files.go are what the directory holds, account.go its bytes, directory.go its names. content.go is a large
 // blob, reading.go and wants.go what its readers want, transfer.go the requests that bring it, keep.go how it comes to
 // the disk, take.go what a writer has in a file, check.go, verify.go, digest.go, sums.go and proof.go its truth. blob.go
-// is a reader, local.go one of a local source, source.go and stream.go the registry's bytes, small.go what is read whole,
-// hot.go what is held in memory and behind.go what waits there. upkeep.go is for who looks after a directory.
+// is a reader, local.go one of a local source, idle.go what such a one leaves open, source.go and stream.go the
+// registry's bytes, small.go what is read whole, hot.go what is held in memory and behind.go what waits there. upkeep.go
+// is for who looks after a directory.
 package cache
 
 import (
@@ -121,6 +122,7 @@ type Cache struct {
 	hashing group[struct{}] // large blobs without a map
 	hot     *hot
 	behind  *behind
+	idle    idle
 	log     complaints
 	slots   *slots
 	checks  chan struct{} // of the one that checks a blob in the background
@@ -154,8 +156,8 @@ func New(o Options) (*Cache, error) {
 
 // Open opens the blob desc, from src's local file, from the disk, or else by src's fetch. The error is src's, or says
 // what is wrong with desc; where it can it comes with the first read. The blob may have a method File() *os.File: a
-// descriptor of its own on the whole content, which the caller may seek and hand to the kernel while the blob is open,
-// nil while that cannot be trusted; and a method Sequential(from, to int64), for a caller that knows what it will read.
+// descriptor of its own on the whole content, standing anywhere, which the caller may seek and hand to the kernel while
+// the blob is open, nil while that cannot be trusted; and a method Sequential(from, to int64), for a caller that knows what it will read.
 func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
 	if err := check(desc); err != nil {
 		return nil, err
@@ -169,7 +171,7 @@ func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (
 				file.Close()
 				return b, nil
 			}
-			return &local{ctx: ctx, desc: desc, file: file}, nil
+			return &local{ctx: ctx, desc: desc, idle: &c.idle, file: file}, nil
 		}
 	}
 	if isSmall(desc) {
@@ -180,22 +182,32 @@ func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (
 
 // openLocal opens the local source; nil if it does not have the blob.
 func (c *Cache) openLocal(ctx context.Context, desc ocispec.Descriptor, src Source) *os.File {
+	if file := c.idle.take(desc.Digest); file != nil {
+		if hasSize(file, desc.Size) == nil {
+			return file
+		}
+		_ = file.Close() // another may lie there by now
+	}
 	file, err := src.Local(ctx)
 	if file == nil && err == nil {
 		return nil
 	}
 	if err == nil {
-		var i os.FileInfo
-		if i, err = file.Stat(); err == nil && i.Size() == desc.Size && i.Mode().IsRegular() {
+		if err = hasSize(file, desc.Size); err == nil {
 			return file
 		}
-		file.Close()
-		if err == nil {
-			err = errors.New("it has another size")
-		}
+		_ = file.Close()
 	}
 	c.log.warn("a local blob cannot be used, it is fetched", desc.Digest, err)
 	return nil
+}
+
+func hasSize(file *os.File, size int64) error {
+	i, err := file.Stat()
+	if err == nil && (i.Size() != size || !i.Mode().IsRegular()) {
+		err = errors.New("it has another size")
+	}
+	return err
 }
 
 func (c *Cache) openLarge(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
@@ -297,6 +309,7 @@ func (c *Cache) Stats() Stats {
 func (c *Cache) Close() error {
 	c.cancel()
 	c.running.Wait()
+	c.idle.close()
 	c.store.close()
 	return nil
 }

@@ -16,15 +16,18 @@ import (
 type local struct {
 	ctx  context.Context
 	desc ocispec.Descriptor
-	file *os.File
+	idle *idle
 
-	mu     sync.Mutex
-	offset int64 // of Read; the descriptor's own is File's
+	reading sync.Mutex
+	offset  int64 // of Read; the descriptor's own is File's
+
+	mu   sync.Mutex
+	file *os.File // nil: closed
 }
 
 func (l *local) Read(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	n, err := l.ReadAt(p, l.offset)
 	l.offset += int64(n)
 	if n > 0 && err == io.EOF {
@@ -42,7 +45,11 @@ func (l *local) ReadAt(p []byte, offset int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := l.file.ReadAt(p, offset)
+	file := l.opened()
+	if file == nil {
+		return 0, fs.ErrClosed
+	}
+	n, err := file.ReadAt(p, offset)
 	switch {
 	case n == len(p):
 		return n, end
@@ -55,8 +62,8 @@ func (l *local) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 func (l *local) Seek(offset int64, whence int) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	return seek(l.desc, &l.offset, offset, whence)
 }
 
@@ -88,17 +95,31 @@ func seek(desc ocispec.Descriptor, at *int64, offset int64, whence int) (int64, 
 	return offset, nil
 }
 
-// File gives the descriptor, to be seeked and sent by the kernel. It is closed with the blob.
+// File gives the descriptor, to be seeked and sent by the kernel. With the blob's end it is somebody else's.
 func (l *local) File() *os.File {
 	if l.ctx.Err() != nil {
 		return nil
 	}
+	return l.opened()
+}
+
+// opened gives the file; nil if the blob is closed. Who reads it at an offset may go on while others have it.
+func (l *local) opened() *os.File {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.file
 }
 
 func (l *local) Close() error {
-	if err := l.file.Close(); !errors.Is(err, fs.ErrClosed) {
-		return err
+	l.mu.Lock()
+	file := l.file
+	l.file = nil
+	l.mu.Unlock()
+	if file == nil {
+		return fs.ErrClosed
 	}
-	return fs.ErrClosed
+	if l.desc.Size <= hotBlobBytes { // it is in memory, or damaged
+		return file.Close()
+	}
+	return l.idle.give(l.desc.Digest, file)
 }
