@@ -36,6 +36,7 @@ func TestBudgets(t *testing.T) {
 		}
 		f.must(writer.Mkdir(ctx, "/e", nil))
 		f.must(put(ctx, writer, "/e/f", "in e"))
+		time.Sleep(time.Minute) // the writer waits for no more
 
 		// Fresh answers are not asked for again.
 		f.ResetCounts()

@@ -43,7 +43,7 @@ func (f *FS) Rename(ctx context.Context, oldName, newName string, check func(fs.
 		return err
 	}
 	// A large directory takes its time, and what is not reachable any more by then is no reason to remove anything.
-	if err := f.beside(ctx, to, time.Now().Add(-requestIsNow), nothing); err != nil {
+	if err := f.beside(ctx, to, time.Now().Add(-requestIsNow), func(func()) error { return nil }); err != nil {
 		return err
 	}
 	return f.remove(ctx, from, s)

@@ -140,6 +140,7 @@ type FS struct {
 	artifacts    *recent[artifactKey, *info] // manifests by digest
 	repositories *recent[string, repository] // clients
 	present      *recent[presence, struct{}] // blobs known to be in a repository
+	spares       spares                      // upload sessions for what comes next
 	pushes       flights[presence]           // and those on their way there
 	mounting     flights[presence]           // or by reference
 	mounts       atomic.Bool                 // the last mount was one

@@ -35,7 +35,10 @@ func (f *FS) Mkdir(ctx context.Context, name string, check func(fs.FileInfo) err
 		return err
 	}
 	began = asOf(began)
-	err = f.beside(ctx, p, began, func() error { return f.clearFor(ctx, p, check, began) })
+	err = f.beside(ctx, p, began, func(ask func()) error {
+		ask()
+		return f.clearFor(ctx, p, check, began)
+	})
 	if err != nil {
 		return err
 	}

@@ -70,10 +70,11 @@ func (f *FS) pushBlob(ctx context.Context, repo string, desc ocispec.Descriptor,
 			return nil
 		}
 	}
-	err = f.attempt(ctx, func() error { return r.pushOnce(ctx, desc.Digest, desc.Size, open) })
+	err = f.attempt(ctx, func() error { return f.pushTo(ctx, r, desc, open) })
 	if err != nil {
 		return failure(f.unmade(repo, err), "push blob %s to %s", desc.Digest, repo)
 	}
+	f.openSpare(r, desc)
 	f.hold(repo, desc.Digest)
 	return nil
 }

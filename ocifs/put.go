@@ -53,7 +53,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 	}
 	defer func() { f.release(ctx, s, err == nil) }()
 	ctx = f.writing(ctx)
-	push := func() error { return f.pushParts(ctx, p.repo, s) }
+	push := func(underWay func()) error { return f.pushParts(ctx, p.repo, s, underWay) }
 	err = f.beside(ctx, p, asOf(began), push)
 	if err = cmp.Or(may(), err); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (f *FS) Put(ctx context.Context, name string, r io.Reader, o putOptions) (_
 			a.birthTime = now
 		}
 	}
-	i, err := f.commit(ctx, p.repo, p.file, a, push)
+	i, err := f.commit(ctx, p.repo, p.file, a, func() error { return push(func() {}) })
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +141,16 @@ func (f *FS) mayPut(ctx context.Context, p place, check func(fs.FileInfo) error,
 }
 
 // pushParts uploads the content, and beside it "{}", which the first file of a directory needs too: as soon as the registry
-// takes an upload there, so that what it refuses is refused once.
-func (f *FS) pushParts(ctx context.Context, repo string, s *spool) error {
+// takes an upload there, so that what it refuses is refused once. That is when underWay is called, too.
+func (f *FS) pushParts(ctx context.Context, repo string, s *spool, underWay func()) error {
 	if err := f.waitFor(ctx, s.notBefore); err != nil {
 		return failure(err, "wait for the registry")
 	}
 	taken := make(chan struct{})
-	take := sync.OnceFunc(func() { close(taken) })
+	take := sync.OnceFunc(func() {
+		underWay()
+		close(taken)
+	})
 	if len(s.parts) == 0 {
 		take()
 	}

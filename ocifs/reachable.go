@@ -1,6 +1,7 @@
 package ocifs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,20 +31,21 @@ func (f *FS) reachable(ctx context.Context, p place, since time.Time) error {
 	})
 }
 
-// beside calls do and asks meanwhile whether p is reachable, see there. A failure of do comes first.
-func (f *FS) beside(ctx context.Context, p place, since time.Time, do func() error) error {
+// beside calls do and asks meanwhile whether p is reachable, see there, from when do calls ask on: the later that is, the more
+// writers into one directory share an answer. A failure of do comes first.
+func (f *FS) beside(ctx context.Context, p place, since time.Time, do func(ask func()) error) error {
 	if f.told || f.tags.freshness == 0 || parent(p.name) == "/" { // it is known, or asked for at each look
-		return do()
+		return do(func() {})
 	}
 	var gone error
 	var wg sync.WaitGroup
-	wg.Go(func() { gone = f.reachable(ctx, p, since) })
-	err := do()
-	wg.Wait()
-	if err != nil {
-		return err
+	ask := sync.OnceFunc(func() { wg.Go(func() { gone = f.reachable(ctx, p, since) }) })
+	err := do(ask)
+	if err == nil {
+		ask()
 	}
-	return gone
+	wg.Wait()
+	return cmp.Or(err, gone)
 }
 
 // asOf gives the time at which what has begun at began may be said to have begun: itself, while that has not waited for a

@@ -192,6 +192,11 @@ func (r repository) pushOnce(ctx context.Context, d digest.Digest, size int64, o
 	if err != nil {
 		return err
 	}
+	return u.put(ctx, d, size, open)
+}
+
+// put sends a blob whole and ends the session.
+func (u *upload) put(ctx context.Context, d digest.Digest, size int64, open opener) error {
 	content, err := newBody(open)
 	if err == nil {
 		err = u.finish(ctx, d, content, size)

@@ -41,6 +41,13 @@ func (g *Registry) Uploads() int {
 	return len(g.uploads)
 }
 
+// DropUploads forgets all sessions, as a registry does that was restarted.
+func (g *Registry) DropUploads() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.uploads)
+}
+
 // answerUpload tells how far a session is.
 func answerUpload(w http.ResponseWriter, status int, repo, id string, size int) {
 	w.Header().Set("Location", "/v2/"+repo+"/blobs/uploads/"+id)
