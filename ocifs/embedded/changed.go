@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/distribution/distribution/v3/registry/api/errcode"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -42,18 +43,27 @@ func asksFor(req *http.Request) (repository string, manifest bool, d digest.Dige
 	return repository, manifest, d, ok && d.Validate() == nil
 }
 
-// An announcer calls announce before the header of an answer goes out, unless the answer is a refusal; and where full
-// says so, it makes of a 500 a 507, which nobody tries again.
+// An announcer has all brought to the disk and calls announce before the header of an answer goes out, unless the answer is a
+// refusal. If it cannot be brought there, the answer is a failure, whatever the handler says; and where full says so, it makes of
+// a 500 a 507, which nobody tries again.
 type announcer struct {
 	http.ResponseWriter
+	settle   func() error
 	announce func()
 	full     func() bool
 	answered bool
+	failed   bool // to settle
 	returned bool // the handler has come to its end, and did not panic
 }
 
 func (a *announcer) WriteHeader(status int) {
+	if a.failed {
+		return
+	}
 	if status >= 200 && !a.answered {
+		if status < 400 && !a.settled() {
+			return
+		}
 		a.answered = true
 		if status == http.StatusInternalServerError && a.full() {
 			status = http.StatusInsufficientStorage
@@ -65,15 +75,36 @@ func (a *announcer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// settled says whether all is on the disk. If it is not, the answer says so.
+func (a *announcer) settled() bool {
+	err := a.settle()
+	if err == nil {
+		return true
+	}
+	for _, key := range []string{"Content-Length", "Docker-Content-Digest", "Docker-Upload-UUID", "Location", "Range"} {
+		a.Header().Del(key)
+	}
+	refusal := &announcer{ResponseWriter: a.ResponseWriter, announce: a.announce, full: a.full}
+	errcode.ServeJSON(refusal, errcode.ErrorCodeUnknown.WithDetail(err))
+	a.answered, a.failed = true, true
+	return false
+}
+
 func (a *announcer) Write(p []byte) (int, error) {
 	if !a.answered {
 		a.WriteHeader(http.StatusOK)
 	}
+	if a.failed {
+		return len(p), nil
+	}
 	return a.ResponseWriter.Write(p)
 }
 
-// finish announces what no header did: an implicit 200, or a panic.
+// finish does for an answer without a header, an implicit 200 or a panic, what is done before one.
 func (a *announcer) finish() {
+	if a.returned && !a.answered && !a.settled() {
+		return
+	}
 	if !a.answered || !a.returned {
 		a.answered = true
 		a.announce()

@@ -42,7 +42,8 @@ var newDriver = func(root string) storagedriver.StorageDriver { return &driver{r
 // hash so far, an empty file) and does not sync what somebody does (the directories that a new blob or link was the
 // reason for). Here
 //
-//   - what is published is on the disk with its name: file, directory, and every directory made on the way;
+//   - what is published is on the disk with its name when the request is answered, or on return if there is none: file,
+//     directory, and every directory made on the way;
 //   - the state of an upload is not, so an upload that a power loss cut is begun again. The hash so far lives in memory
 //     only: after a restart the content is hashed anew, so what is published has always been hashed as it lies there;
 //   - the history of a tag (tags/T/index) is not written. Only the library's own offline collection looks at it, and
@@ -110,6 +111,9 @@ func (d *driver) GetContent(ctx context.Context, sub string) ([]byte, error) {
 		return nil, err
 	}
 	b, err := os.ReadFile(name)
+	if err == nil {
+		rely(ctx, name)
+	}
 	return b, failure(ctx, sub, err)
 }
 
@@ -126,11 +130,13 @@ func (d *driver) PutContent(ctx context.Context, sub string, content []byte) err
 		return nil
 	case isTagHistory(sub):
 		return nil
-	case path.Base(sub) == "startedat":
-		err = beginUpload(name, content)
-	default:
-		err = publish(name, content)
 	}
+	err = settled(ctx, func(p *pending) error {
+		if path.Base(sub) == "startedat" {
+			return p.beginUpload(name, content)
+		}
+		return p.put(name, content, strings.Contains(sub, tagsDir))
+	})
 	return failure(ctx, sub, err)
 }
 
@@ -151,7 +157,7 @@ func (d *driver) Writer(ctx context.Context, sub string, appending bool) (storag
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+	if err := settled(ctx, func(p *pending) error { return p.makeDirs(filepath.Dir(name)) }); err != nil {
 		return nil, failure(ctx, sub, err)
 	}
 	flags := os.O_WRONLY | os.O_CREATE
@@ -179,6 +185,7 @@ func (d *driver) Stat(ctx context.Context, sub string) (storagedriver.FileInfo, 
 	if err != nil {
 		return nil, failure(ctx, sub, err)
 	}
+	rely(ctx, name)
 	fields := storagedriver.FileInfoFields{Path: sub, ModTime: fi.ModTime(), IsDir: fi.IsDir()}
 	if !fields.IsDir {
 		fields.Size = fi.Size()
@@ -205,7 +212,7 @@ func (d *driver) List(ctx context.Context, sub string) ([]string, error) {
 	return names, nil
 }
 
-// Move publishes what has been written: the content of an upload, which its writer has synced.
+// Move gives its name to what has been written: the content of an upload, which its writer has synced or handed over.
 func (d *driver) Move(ctx context.Context, from, to string) error {
 	source, err := d.name(from)
 	if err != nil {
@@ -215,14 +222,7 @@ func (d *driver) Move(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	made, err := makeDirs(filepath.Dir(target))
-	if err == nil {
-		err = os.Rename(source, target)
-	}
-	if err == nil {
-		err = syncDirs(append(made, filepath.Dir(target)))
-	}
-	return failure(ctx, from, err)
+	return failure(ctx, from, settled(ctx, func(p *pending) error { return p.move(source, target) }))
 }
 
 // Delete is not synced: what was deleted in the last seconds before a power loss may be there again.
@@ -244,9 +244,12 @@ func (d *driver) Walk(ctx context.Context, sub string, f storagedriver.WalkFn, o
 	return storagedriver.WalkFallback(ctx, d, sub, f, options...)
 }
 
+// tagsDir is in the path of all that belongs to a tag.
+const tagsDir = "/_manifests/tags/"
+
 // isTagHistory tells the paths repositories/NAME/_manifests/tags/TAG/index/ALGORITHM/HEX/link.
 func isTagHistory(sub string) bool {
-	_, below, ok := strings.Cut(sub, "/_manifests/tags/")
+	_, below, ok := strings.Cut(sub, tagsDir)
 	if !ok {
 		return false
 	}

@@ -38,9 +38,18 @@
 // # What survives
 //
 // The directory is written by a storage driver of our own (driver.go), since the library's syncs too much and too
-// little. A blob is synced where it was received and renamed into its place; manifests and links are written beside
-// their place, synced and renamed. In both cases the directory is synced then, and so are all in which a directory was
-// made on the way. All that has happened before the answer goes out.
+// little. Blobs, manifests and links are written or moved beside their places, synced and renamed, so that nothing is
+// torn under its name. The directory is synced then, and so are all in which a directory was made on the way. One after
+// the other these syncs would take most of the time that a small file takes, so those of a request come together
+// (pending.go): all contents; all directories; and a tag after that, so that it never stands on the disk before all
+// that it names. The same goes for the directories of what the request has found and another one has made, which may
+// be about to sync them or have failed to (unsynced.go). All that has happened before the answer goes out.
+//
+// If a sync fails, so does the request, with 500 or 507. What had no name then gets none. What had one keeps it, for
+// others may count on it; whoever comes upon it later syncs its directories again, and fails while that fails. A tag
+// names what it named before, unless it is its own directory that failed: then it names the new manifest, and after a
+// power loss perhaps the old one, both whole. That a sync does not succeed where the one before has lost something is up
+// to the file system. Those with a journal keep what they could not write, or write nothing more at all.
 //
 // A kill of the process at any moment loses nothing that was acknowledged and leaves nothing torn. It can leave uploads,
 // *.tmp files, and a tag whose link was not yet written, which is listed but absent when asked for; collections remove
@@ -48,9 +57,8 @@
 //
 //   - deletions of the last seconds, which are not synced: what was deleted may be there again, whole;
 //   - uploads that have not come to their end. The client begins again;
-//   - what a request relied on that another one was making at the same moment, or was killed while it made it: the
-//     directory of a blob, pushed twice at once and acknowledged to one of the two before the other has synced it. On
-//     file systems with one journal (ext4, XFS) the one's sync is the other's.
+//   - what a request relied on that another process had made and not yet synced when it was killed: the directory of a
+//     blob, say. On file systems with one journal (ext4, XFS) the one's sync is the other's.
 //
 // What is not on the disk although the disk said so cannot be known here; a manifest whose content is missing reads as a
 // failure and never as an empty file.

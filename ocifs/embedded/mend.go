@@ -31,8 +31,9 @@ func (r *Registry) Mend(ctx context.Context, d digest.Digest, content io.Reader)
 		}
 	}()
 	dir := r.tree.blob(d)
-	made, err := makeDirs(dir)
-	if err != nil {
+	p := &pending{}
+	defer p.drop()
+	if err := p.makeDirs(dir); err != nil {
 		return err
 	}
 	part := filepath.Join(dir, "data."+rand.Text()+temporary)
@@ -45,10 +46,10 @@ func (r *Registry) Mend(ctx context.Context, d digest.Digest, content io.Reader)
 	}
 	defer r.gate.leave()
 	r.gate.note(d)
-	if err := os.Rename(part, filepath.Join(dir, "data")); err != nil {
+	if err := p.rename(part, filepath.Join(dir, "data")); err != nil {
 		return err
 	}
-	return syncDirs(append(made, dir))
+	return p.settle()
 }
 
 // receive writes content to a new file, and syncs it if it has the digest.
@@ -73,5 +74,5 @@ func receive(ctx context.Context, name string, d digest.Digest, content io.Reade
 	if !verifier.Verified() {
 		return errors.New("the content does not have the digest")
 	}
-	return f.Sync()
+	return syncFile(name, f)
 }

@@ -21,13 +21,17 @@ func isWrite(req *http.Request) bool {
 	return false
 }
 
-// serveWrite takes a request that may change something through the gate, tells Options.Changed of it, and answers 507
-// where the library says 500 because the disk is full.
+// serveWrite takes a request that may change something through the gate, brings to the disk what it has written before the
+// answer goes out, tells Options.Changed of it, and answers 507 where the library says 500 because the disk is full.
 func (r *Registry) serveWrite(w http.ResponseWriter, req *http.Request) {
 	p := &passage{gate: &r.gate, tree: r.tree, body: req.Body}
 	p.repository, p.reference, p.manifest = changedManifest(req)
 	defer p.leave(w.Header())
+	defer p.pending.drop() // where the handler has failed
 	ctx := context.WithValue(req.Context(), fullKey{}, &p.full)
+	if req.Method != http.MethodDelete { // which need not survive
+		ctx = context.WithValue(ctx, pendingKey{}, &p.pending)
+	}
 	p.ctx = ctx
 	req = req.WithContext(ctx)
 	if req.Method == http.MethodPut || req.Method == http.MethodPatch {
@@ -43,6 +47,13 @@ func (r *Registry) serveWrite(w http.ResponseWriter, req *http.Request) {
 			r.pressed()
 		}
 		return p.full.Load()
+	}, settle: func() error {
+		err := failure(ctx, req.URL.Path, p.pending.settle())
+		if err != nil {
+			r.journal.log.Warn("embedded registry: what was written is not on the disk",
+				"method", req.Method, "path", req.URL.Path, "error", err)
+		}
+		return err
 	}}
 	if p.manifest && r.changed != nil {
 		a.announce = func() { r.changed(p.repository, p.reference) }
@@ -59,6 +70,8 @@ type passage struct {
 	tree tree
 	ctx  context.Context
 	full atomic.Bool // the disk was
+
+	pending pending
 
 	repository, reference string
 	manifest              bool // pushed or deleted
