@@ -13,12 +13,13 @@ import (
 )
 
 // What is to be kept and small waits in memory until there is a quiet moment: to make a file costs a tenth of a millisecond, and
-// four times that beside a registry that is busy with its own. Who writes a thousand small files has his answers first.
+// four times that beside a registry that is busy with its own. Who writes a thousand small files has his answers first, and so
+// has who lists ten thousand: all their manifests fit.
 // What there is no room for is written at once, and so is what was fetched. A crash costs the cache what was waiting.
 const (
-	behindBytes = 8 << 20
-	quietTime   = time.Second      // without another one
-	longestWait = 10 * time.Second // of the first
+	behindBytes = 16 << 20
+	quietTime   = time.Second // without another one
+	longestWait = time.Minute // of the first
 )
 
 // behind is what waits to be written to the directory. Its room there is reserved. The zero value writes nothing behind.

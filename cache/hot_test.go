@@ -79,6 +79,30 @@ func TestAddedBehind(t *testing.T) {
 			}
 		})
 	})
+	t.Run("manifests of a large directory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			c := newHotCache(t, dir, 10<<30)
+			const n, each = 10_000, 3 * time.Millisecond // which takes longer than a listing should
+			for i := range n {
+				o := blobOf(800, i)
+				desc := describe(o.content)
+				desc.MediaType = ocispec.MediaTypeImageManifest
+				if err := c.Add(t.Context(), desc, bytes.NewReader(o.content)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(each)
+			}
+			if n := kept(t, dir); n != 0 {
+				t.Errorf("%d files are made while a directory is listed", n)
+			}
+			time.Sleep(quietTime)
+			synctest.Wait()
+			if got := kept(t, dir); got != n {
+				t.Errorf("%d manifests are on the disk after that, want %d", got, n)
+			}
+		})
+	})
 	t.Run("never quiet", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
