@@ -58,7 +58,7 @@ func (c *Cache) addSmall(ctx context.Context, desc ocispec.Descriptor, r io.Read
 	switch {
 	case err != io.ErrUnexpectedEOF && err != io.EOF && err != nil:
 		return err
-	case int64(n) != desc.Size || desc.Digest.Algorithm().FromBytes(data[:n]) != desc.Digest:
+	case int64(n) != desc.Size || !fits(desc.Digest, data[:n]):
 		return fmt.Errorf("blob %s: %w", desc.Digest, errDamaged)
 	}
 	data = data[:n]

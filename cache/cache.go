@@ -68,8 +68,9 @@ package cache
 
 import (
 	"context"
-	_ "crypto/sha256" // go-digest knows what is linked
-	_ "crypto/sha512"
+	"crypto/sha256"
+	_ "crypto/sha512" // go-digest knows what is linked
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -327,6 +328,17 @@ func check(desc ocispec.Descriptor) error {
 		return fmt.Errorf("blob %s: its size is %d", desc.Digest, desc.Size)
 	}
 	return nil
+}
+
+// fits says whether data is the blob d.
+func fits(d digest.Digest, data []byte) bool {
+	if !isPlain(d) {
+		return d.Algorithm().FromBytes(data) == d
+	}
+	sum := sha256.Sum256(data)
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(d[len(d)-len(text):]) == string(text[:])
 }
 
 // isPlain says whether d is a SHA-256 digest as nearly all are: Validate's regular expressions take longer than all else

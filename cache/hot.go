@@ -65,7 +65,7 @@ func (h *hot) put(desc ocispec.Descriptor, data []byte) {
 // not taken, nor what is not small. The slice is the caller's.
 func (c *Cache) Hold(desc ocispec.Descriptor, data []byte) {
 	if check(desc) == nil && int64(len(data)) == desc.Size && len(data) <= hotBlobBytes &&
-		desc.Digest.Algorithm().FromBytes(data) == desc.Digest {
+		fits(desc.Digest, data) {
 		c.hot.put(desc, bytes.Clone(data))
 	}
 }
@@ -90,7 +90,7 @@ func (c *Cache) heat(desc ocispec.Descriptor, file *os.File) Blob {
 		return nil
 	}
 	data := make([]byte, desc.Size)
-	if _, err := file.ReadAt(data, 0); err != nil || desc.Digest.Algorithm().FromBytes(data) != desc.Digest {
+	if _, err := file.ReadAt(data, 0); err != nil || !fits(desc.Digest, data) {
 		return nil
 	}
 	c.hot.put(desc, data)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -171,6 +172,17 @@ func TestAddedBehind(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 	})
+}
+
+// TestFits: a blob is what its digest says by any algorithm.
+func TestFits(t *testing.T) {
+	data := noise(800, 1)
+	for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
+		d := a.FromBytes(data)
+		if !fits(d, data) || fits(d, data[1:]) || fits(a.FromString("other"), data) {
+			t.Errorf("%s: data fits %v, less of it %v, other data %v", a, fits(d, data), fits(d, data[1:]), fits(a.FromString("other"), data))
+		}
+	}
 }
 
 // TestAddedBehindWrong: what is not the blob is refused at once.

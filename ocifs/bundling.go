@@ -141,7 +141,7 @@ func (f *FS) bundle(ctx context.Context, d directory) (n, of int, err error) {
 				continue
 			case !known: // forgotten by now, for there are many directories
 				m = before
-			case had && digest.FromBytes(before.manifest) == t.digest:
+			case had && sumOf(before.manifest) == t.digest:
 				m.manifest = before.manifest
 			default:
 				var e error
@@ -197,7 +197,7 @@ func (f *FS) recall(ctx context.Context, d directory, tags []string) bool {
 	}
 	learn := func(m bundled) error {
 		if _, listed := slices.BinarySearch(tags, m.tag); listed {
-			sum := digest.FromBytes(m.manifest)
+			sum := sumOf(m.manifest)
 			if f.tags.recall(reference{d.repo, m.tag}, tagged{sum, int64(len(m.manifest))}, m.asked) {
 				f.decode(d.repo, m.tag, sum, m.manifest)
 			}

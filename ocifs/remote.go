@@ -119,15 +119,18 @@ func (r repository) fetchManifest(ctx context.Context, reference string) (digest
 		return "", nil, err
 	case len(data) > maxManifestBytes:
 		return "", nil, fmt.Errorf("%w: it has more than %d bytes", errNoManifest, maxManifestBytes)
-	case !json.Valid(data): // an error page with status 200
-		return "", nil, errNoManifest
 	}
-	sum := digest.FromBytes(data)
-	want, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
-	if named, e := digest.Parse(reference); e == nil {
+	sum := sumOf(data)
+	want, err := parseDigest(resp.Header.Get("Docker-Content-Digest"))
+	if named, e := parseDigest(reference); e == nil {
 		want, err = named, nil
 	}
-	if err == nil && want.Algorithm() == digest.Canonical && want != sum {
+	switch {
+	case err == nil && want == sum:
+		return sum, data, nil
+	case !json.Valid(data): // an error page with status 200
+		return "", nil, errNoManifest
+	case err == nil && want.Algorithm() == digest.Canonical:
 		return "", nil, &otherManifest{sum, want}
 	}
 	return sum, data, nil
@@ -141,7 +144,7 @@ func (r repository) headManifest(ctx context.Context, tag string) (tagged, error
 		return tagged{}, err
 	}
 	resp.Body.Close()
-	d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest"))
+	d, err := parseDigest(resp.Header.Get("Docker-Content-Digest"))
 	if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength <= 0 {
 		return tagged{}, nil
 	}
