@@ -3,6 +3,7 @@ package ocifs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // hands bound how many requests an operation has under way, wherever in a tree they come from: each takes one for its
@@ -33,25 +34,20 @@ func eachBy[T any](ctx context.Context, h hands, items []T, do func(ctx context.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	next := make(chan int)
+	var begun atomic.Int64
 	for range min(cap(h), len(items)) {
 		wg.Go(func() {
-			for i := range next {
+			for ctx.Err() == nil {
+				i := int(begun.Add(1)) - 1
+				if i >= len(items) {
+					return
+				}
 				if err := h.do(ctx, func() error { return do(ctx, i, items[i]) }); err != nil {
 					cancel(err) // the first one stands
 				}
 			}
 		})
 	}
-feed:
-	for i := range items {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(next)
 	wg.Wait()
 	err := context.Cause(ctx)
 	if outer.Err() != nil && err == context.Cause(outer) { // the caller's end came before any error
