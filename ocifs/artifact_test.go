@@ -103,6 +103,31 @@ func TestGoldenManifests(t *testing.T) {
 	}
 }
 
+// TestManifestKeys: what is read has the keys of what is written.
+func TestManifestKeys(t *testing.T) {
+	all := map[string]string{}
+	for _, key := range []string{ocispec.AnnotationCreated, keyName, keyBirthTime, keyContentType, keySize, keyDigest, keyChecksums, keyType,
+		ocispec.AnnotationTitle, keyUnpack} {
+		all[key] = "value of " + key
+	}
+	data, err := json.Marshal(ocispec.Manifest{Layers: []ocispec.Descriptor{{Annotations: all}}, Annotations: all})
+	var m manifest
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, layer := m.Annotations, m.Layers[0].Annotations
+	for key, got := range map[string]string{ocispec.AnnotationCreated: a.Created, keyName: a.Name, keyBirthTime: a.BirthTime,
+		keyContentType: a.ContentType, keySize: a.Size, keyDigest: a.Digest, keyChecksums: a.Checksums, keyType: a.Type,
+		ocispec.AnnotationTitle: layer.Title, keyUnpack: layer.Unpack} {
+		if got != all[key] {
+			t.Errorf("%s is read as %q", key, got)
+		}
+	}
+}
+
 func TestWritesNeverShareAManifest(t *testing.T) {
 	a := artifact{kind: kindFile, name: "x"}
 	one, _, _ := a.marshal(false)
