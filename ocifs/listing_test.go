@@ -61,3 +61,33 @@ func TestLargeDirectory(t *testing.T) {
 		})
 	}
 }
+
+// TestRevalidationBudget: a directory of 10,000 files that is known is listed again by its list of names and by the question
+// whether it is there still. The directory index is one name more, and that makes another page.
+func TestRevalidationBudget(t *testing.T) {
+	const n = 10_000
+	for name, c := range map[string]struct {
+		noIndex bool
+		pages   int
+	}{"files alone": {true, n / 1000}, "with the index": {false, n/1000 + 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, registrytest.Defects{}, func(f *fake) {
+				f.change = func(o *ocifs.Options) { o.Freshness, o.NoIndex = 2*time.Second, c.noIndex }
+				tree := f.machine(f.TempDir())
+				f.must(tree.Mkdir(f.Context(), "/d", nil))
+				for i := range n {
+					f.pushForeign("d", fmt.Sprint(i), fmt.Sprint(i))
+				}
+				time.Sleep(time.Minute) // what it knows by its own Mkdir is old by then
+				f.names(tree, "/d")
+				time.Sleep(time.Hour) // until its bundle is written, and no answer is fresh
+				f.ResetCounts()
+				if got := len(f.names(tree, "/d")); got != n {
+					f.Errorf("%d members, want %d", got, n)
+				}
+				f.budget("what is known: the list and the marker", c.pages+1)
+			})
+		})
+	}
+}
