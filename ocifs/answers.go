@@ -81,6 +81,12 @@ func (a *answers[V]) askedSince(ref reference, earlier stamp) bool {
 	return s.known && !s.hearsay && s.asked > earlier.order
 }
 
+// learned gives what the question that began with asked has brought, or a later one.
+func (a *answers[V]) learned(ref reference, asked stamp) (v V, ok bool) {
+	s, _ := a.said.get(ref)
+	return s.value, s.known && !s.hearsay && s.asked >= asked.order
+}
+
 // ask begins a question.
 func (a *answers[V]) ask() stamp {
 	a.mu.Lock()

@@ -89,13 +89,16 @@ func (f *FS) scan(ctx context.Context, d directory) ([]string, error) {
 	return tags, err
 }
 
-// scanned gives the tags of a directory of which nothing else is known, by a whole list that is fresh: none.
+// scanned gives the tags of a directory by a whole list that is fresh: those that it has brought, or none.
 func (f *FS) scanned(d directory) ([]string, bool) {
 	f.scans.mu.Lock()
 	whole, wholeTags := f.scans.whole, f.scans.wholeTags
 	f.scans.mu.Unlock()
 	if whole.order == 0 || time.Since(whole.at) >= f.lists.freshness || f.lists.changedSince(d.list(), whole) {
 		return nil, false
+	}
+	if l, ok := f.lists.learned(d.list(), whole); ok { // a moment ago, since the caller has looked for it
+		return l.all(), true
 	}
 	tags := []string{}
 	f.keepListed(d, tags, wholeTags)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestListOrder: the order of a registry's lists is known by what ascends in them, and one step down is enough to know that
@@ -67,5 +68,34 @@ func TestListOrder(t *testing.T) {
 	l.see([]string{"c"})
 	if s.learn(l, false); s.order != orderOther {
 		t.Error("a lie is believed")
+	}
+}
+
+// TestScanned: a whole list says of every directory what it holds, also to who has looked for that a moment before it came.
+func TestScanned(t *testing.T) {
+	f := &FS{lists: newAnswers[tagList](time.Hour, 1000), tags: newAnswers[tagged](time.Hour, 1000), listed: newRecent[directory, listed](1000)}
+	in := func(name string) directory {
+		d, err := flatIn.directory(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	full, gone, empty, changed := in("/full"), in("/gone"), in("/empty"), in("/changed")
+	f.keepList(gone, []string{gone.file("old")}, f.lists.ask(), f.tags.ask())
+	asked, tagsAsked := f.lists.ask(), f.tags.ask()
+	f.keepList(full, []string{full.file("a"), full.file("b")}, asked, tagsAsked)
+	f.scans.whole, f.scans.wholeTags = asked, tagsAsked
+	f.lists.forget(changed.list())
+	for _, c := range []struct {
+		d    directory
+		want []string
+		ok   bool
+	}{
+		{full, []string{full.file("a"), full.file("b")}, true}, {gone, []string{}, true}, {empty, []string{}, true}, {changed, nil, false},
+	} {
+		if got, ok := f.scanned(c.d); !slices.Equal(got, c.want) || ok != c.ok {
+			t.Errorf("%v holds %q, %v, want %q, %v", c.d, got, ok, c.want, c.ok)
+		}
 	}
 }

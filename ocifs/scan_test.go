@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,6 +163,29 @@ func TestFlatWalks(t *testing.T) {
 		}
 		if got := f.names(f.tree(), "/copy/b/c"); !slices.Equal(got, []string{"f"}) {
 			f.Errorf("the copy holds %q", got)
+		}
+	})
+}
+
+// TestFlatListingsAtOnce: whoever lists a directory while somebody asks for all of them sees it whole.
+func TestFlatListingsAtOnce(t *testing.T) {
+	inBubble(t, registrytest.Defects{}, func(f *fake) {
+		f.change = flat
+		want := f.forest(12)
+		for range 20 {
+			tree := f.tree()
+			var wg sync.WaitGroup
+			for dir, names := range want {
+				for range 3 {
+					wg.Go(func() {
+						time.Sleep(time.Duration(rand.IntN(5)))
+						if got := f.names(tree, dir); !slices.Equal(got, names) {
+							f.Errorf("%s holds %q, want %q", dir, got, names)
+						}
+					})
+				}
+			}
+			wg.Wait()
 		}
 	})
 }
