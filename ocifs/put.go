@@ -146,6 +146,12 @@ func (f *FS) pushParts(ctx context.Context, repo string, s *spool, underWay func
 	if err := f.waitFor(ctx, s.notBefore); err != nil {
 		return failure(err, "wait for the registry")
 	}
+	if _, ok := f.present.get(presence{repo, emptyBlob.Digest}); ok && len(s.parts) == 1 { // a short file among others
+		return f.pushBlob(ctx, repo, s.parts[0], func() (io.Reader, error) {
+			underWay()
+			return s.open(0, s.parts[0].Size)
+		})
+	}
 	taken := make(chan struct{})
 	take := sync.OnceFunc(func() {
 		underWay()
