@@ -193,10 +193,11 @@
 //
 // In a far registry the round trips are what a small file costs. A Put of one has three: the upload's POST beside all that is
 // asked for, where its directory was known, the upload's PUT, and the manifest; the first of a directory has one more for "{}".
-// A Copy has two, the mounts beside all that is asked for and the manifest, and a Rename the tombstone besides. put.go, copy.go
+// In a row of short files the POST is made beside the manifest before, and each has two: spares.go. A Copy has two, the mounts
+// beside all that is asked for and the manifest, and a Rename the tombstone besides. put.go, copy.go
 //
 // Whether the directory is still there into which something is written, copied or moved is not left to a fresh answer: it
-// is asked for beside the upload, once in a round trip for all who want to know at the same time, and 409 or 404 is the end of
+// is asked for beside the upload, once for all who have begun before and want to know, and 409 or 404 is the end of
 // what would be acknowledged and never seen. reachable.go
 //
 // Names that are not there are the most of what is asked when many files are written, so after a few of them in one
