@@ -62,17 +62,17 @@ func TestLargeDirectory(t *testing.T) {
 	}
 }
 
-// TestRevalidationBudget: a directory of 10,000 files that is known is listed again by its list of names and by the question
-// whether it is there still. The directory index is one name more, and that makes another page.
+// TestRevalidationBudget: a directory of ten pages of files that is known is listed again by its list of names and by the
+// question whether it is there still. The directory index is one name more, and that makes another page.
 func TestRevalidationBudget(t *testing.T) {
-	const n = 10_000
+	const page, n = 200, 10 * 200 // as 10,000 are where a page has 1,000
 	for name, c := range map[string]struct {
 		noIndex bool
 		pages   int
-	}{"files alone": {true, n / 1000}, "with the index": {false, n/1000 + 1}} {
+	}{"files alone": {true, n / page}, "with the index": {false, n/page + 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, registrytest.Defects{}, func(f *fake) {
+			inBubble(t, registrytest.Defects{PageSize: page}, func(f *fake) {
 				f.change = func(o *ocifs.Options) { o.Freshness, o.NoIndex = 2*time.Second, c.noIndex }
 				tree := f.machine(f.TempDir())
 				f.must(tree.Mkdir(f.Context(), "/d", nil))

@@ -292,9 +292,10 @@ func (f *FS) askTag(ctx context.Context, repo, tag string) (*info, error) {
 	if err != nil {
 		return nil, failure(err, "fetch manifest %s in %s", tag, repo)
 	}
-	f.tags.learn(ref, tagged{d, int64(len(data))}, stamp, 1)
 	f.keepManifest(ctx, d, data)
-	return f.decode(repo, tag, d, data), nil
+	i := f.decode(repo, tag, d, data) // first: who sees the answer looks for it
+	f.tags.learn(ref, tagged{d, int64(len(data))}, stamp, 1)
+	return i, nil
 }
 
 // manifest gives what the manifest t says under tag: from memory, from the blobs at hand, or from the registry.

@@ -191,12 +191,13 @@ func (f *FS) commit(ctx context.Context, repo, tag string, a *artifact, heal fun
 		f.tell(ref)
 		return nil, failure(f.unmade(repo, err), "push manifest %s to %s", tag, repo)
 	}
+	f.keepManifest(ctx, desc.Digest, data)
+	i := f.decode(repo, tag, desc.Digest, data) // first: who sees the answer looks for it
 	f.alsoListed(ref)
 	f.tell(ref)
 	f.tags.set(ref, tagged{desc.Digest, desc.Size}, 1)
-	f.keepManifest(ctx, desc.Digest, data)
 	f.bundleLater(ref)
-	return f.decode(repo, tag, desc.Digest, data), nil
+	return i, nil
 }
 
 // mayRefuseType says whether a registry may have refused a manifest for its artifactType: 400 from GitLab, 406 and 415 from
