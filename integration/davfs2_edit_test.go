@@ -204,7 +204,7 @@ func TestDavfs2Saving(t *testing.T) {
 			}
 		}
 	}
-	eachBackend(t, func(t *testing.T, b backend) { saving(t, b) })
+	eachRegistry(t, func(t *testing.T, b backend) { saving(t, b) })
 	// With davfs2's own delays most of it happens in its cache, and the rest when it is unmounted.
 	t.Run("delayed", func(t *testing.T) {
 		t.Parallel()
@@ -224,7 +224,7 @@ func wantErrors(t *testing.T, wanted []error, operations map[string]error) {
 
 // TestDavfs2Directories makes and removes what a directory can hold.
 func TestDavfs2Directories(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachRegistry(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		dir, unmount := mountDrive(t, d)
 		e := editor{t, dir}
@@ -301,7 +301,7 @@ func TestDavfs2Directories(t *testing.T) {
 
 // TestDavfs2Tree brings trees in and out by cp -a and rsync, over two mounts so that nothing comes from davfs2's cache.
 func TestDavfs2Tree(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachRegistry(t, func(t *testing.T, b backend) {
 		need(t, "rsync")
 		d := b.start(t)
 		src := t.TempDir()
@@ -400,7 +400,7 @@ func TestDavfs2Tree(t *testing.T) {
 // TestDavfs2Git works in a git repository in a mounted drive: many small files, locks made by exclusive creation,
 // read-only packs that are renamed into place.
 func TestDavfs2Git(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachRegistry(t, func(t *testing.T, b backend) {
 		program := need(t, "git")
 		d := b.start(t)
 		home := t.TempDir()
@@ -508,7 +508,7 @@ func (e editor) open() (*os.File, error) { return os.OpenFile(e.path("doc"), os.
 
 // TestDavfs2Locked opens one document in two mounts: what is locked in one is refused in the other.
 func TestDavfs2Locked(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachRegistry(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		one, two, unmount := mountTwice(t, d)
 		f, err := one.open()
@@ -547,7 +547,7 @@ func TestDavfs2Locked(t *testing.T) {
 // TestDavfs2LostUpdate opens one document in two mounts without locks: what the first saves stays, and what the second
 // saves of an older state is refused and kept beside, where davfs2 keeps such things.
 func TestDavfs2LostUpdate(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
+	eachRegistry(t, func(t *testing.T, b backend) {
 		d := b.start(t)
 		one, two, unmount := mountTwice(t, d, "use_locks 0")
 		for i, e := range []editor{one, two} {
