@@ -31,7 +31,7 @@ func TestRegistryOutage(t *testing.T) {
 			load.stop()
 			load.settle()
 			t.Logf("%s: %d changes acknowledged, %d refused", how, load.acknowledged(), load.refused())
-			if load.refused() == 0 && load.acknowledged() < 100 {
+			if load.refused() == 0 && load.acknowledged() < 3*8 { // a few of each client, on a slow machine too
 				t.Error("there was hardly any load")
 			}
 			d.put("/afterwards", []byte("works"))
