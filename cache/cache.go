@@ -158,7 +158,8 @@ func New(o Options) (*Cache, error) {
 // Open opens the blob desc, from src's local file, from the disk, or else by src's fetch. The error is src's, or says
 // what is wrong with desc; where it can it comes with the first read. The blob may have a method File() *os.File: a
 // descriptor of its own on the whole content, standing anywhere, which the caller may seek and hand to the kernel while
-// the blob is open, nil while that cannot be trusted; and a method Sequential(from, to int64), for a caller that knows what it will read.
+// the blob is open, nil while that cannot be trusted; and a method Sequential(from, to int64), for a caller that knows
+// what it will read.
 func (c *Cache) Open(ctx context.Context, desc ocispec.Descriptor, src Source) (Blob, error) {
 	if err := check(desc); err != nil {
 		return nil, err

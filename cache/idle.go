@@ -2,6 +2,7 @@ package cache
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ func (i *idle) take(d digest.Digest) *os.File {
 	defer i.mu.Unlock()
 	for n := len(i.kept) - 1; n >= 0; n-- {
 		if k := i.kept[n]; k.digest == d {
-			i.kept = append(i.kept[:n], i.kept[n+1:]...)
+			i.kept = slices.Delete(i.kept, n, n+1)
 			return k.file
 		}
 	}
@@ -92,5 +93,5 @@ func (i *idle) dropLocked(n int) {
 	for _, k := range i.kept[:n] {
 		_ = k.file.Close() // nothing was written
 	}
-	i.kept = append(i.kept[:0], i.kept[n:]...)
+	i.kept = slices.Delete(i.kept, 0, n)
 }

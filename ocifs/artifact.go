@@ -140,7 +140,7 @@ func (a *artifact) marshalAs(writeID string, compatible bool) (ocispec.Descripto
 	if err != nil {
 		return ocispec.Descriptor{}, nil, fmt.Errorf("encode manifest: %w", err)
 	}
-	return ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}, data, nil
+	return ocispec.Descriptor{MediaType: m.MediaType, Digest: sumOf(data), Size: int64(len(data))}, data, nil
 }
 
 func (a *artifact) artifactType() string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -52,7 +51,7 @@ func encodeProperties(props []property) (ocispec.Descriptor, []byte, error) {
 		return ocispec.Descriptor{}, nil, &Error{Class: classQuota,
 			Err: fmt.Errorf("the properties take %d bytes, the limit is %d", len(data), maxPropertiesBytes)}
 	}
-	return ocispec.Descriptor{MediaType: typeProperties, Digest: digest.FromBytes(data), Size: int64(len(data))}, data, nil
+	return ocispec.Descriptor{MediaType: typeProperties, Digest: sumOf(data), Size: int64(len(data))}, data, nil
 }
 
 func decodeProperties(data []byte) ([]property, error) {

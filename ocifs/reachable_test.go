@@ -219,31 +219,21 @@ func TestQuestionFails(t *testing.T) {
 // TestAskedLate: a writer asks whether its directory is there still when its upload is open, so that others who began
 // before share the answer, and beside the content, so that it costs no round trip.
 func TestAskedLate(t *testing.T) {
-	const round = 100 * time.Millisecond
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, registrytest.Defects{Latency: round}, func(o *ocifs.Options) { o.Freshness = time.Minute })
-		tree := f.tree()
-		f.must(tree.Mkdir(f.Context(), "/d", nil))
-		f.must(put(f.Context(), tree, "/d/first", "first"))
-		f.names(tree, "/d")
-		time.Sleep(10 * time.Second)
-		f.ResetCounts()
-		began := time.Now()
-		f.must(put(f.Context(), tree, "/d/f", "content"))
-		got := fmt.Sprint(int(time.Since(began)/round), " round trips:")
+	inRow(t, func(f *fake, tree *ocifs.FS, puts func(from, to int) []int) {
+		got := fmt.Sprint(puts(0, 1), " round trips:")
 		for _, r := range f.Requests() {
 			got += " " + strings.Fields(r)[0]
 		}
-		if got != "3 round trips: POST HEAD PUT PUT" && got != "3 round trips: POST PUT HEAD PUT" {
+		if got != "[3] round trips: POST HEAD PUT PUT" && got != "[3] round trips: POST PUT HEAD PUT" {
 			t.Error(got)
 		}
 
-		// Of two of which one begins a round trip after the other, one asks.
+		// Of two of which one begins half a round trip after the other, one asks.
 		f.ResetCounts()
 		var wg sync.WaitGroup
 		for i := range 2 {
-			wg.Go(func() { f.must(put(f.Context(), tree, fmt.Sprint("/d/g", i), fmt.Sprint("content ", i))) })
-			time.Sleep(round / 2)
+			wg.Go(func() { puts(10+i, 11+i) })
+			time.Sleep(spareRound / 2)
 		}
 		wg.Wait()
 		if n := f.Count("HEAD manifest"); n != 1 {

@@ -166,7 +166,7 @@ func (r repository) pushManifest(ctx context.Context, desc ocispec.Descriptor, d
 	if resp.StatusCode != http.StatusCreated {
 		return lastWord(responseError(resp))
 	}
-	if d, err := digest.Parse(resp.Header.Get("Docker-Content-Digest")); err == nil && d.Algorithm() == digest.Canonical && d != desc.Digest {
+	if d, err := parseDigest(resp.Header.Get("Docker-Content-Digest")); err == nil && d.Algorithm() == digest.Canonical && d != desc.Digest {
 		return fmt.Errorf("PUT %s: the registry has the manifest as %s, not %s", req.URL.Path, d, desc.Digest)
 	}
 	return nil

@@ -33,6 +33,7 @@ type spareRow struct {
 
 // spare is a session that is being opened, or waits. Who has taken it has it alone.
 type spare struct {
+	taken   chan struct{}
 	done    chan struct{}
 	session *upload // when done is closed; nil: it has failed
 }
@@ -53,11 +54,12 @@ func (s *spares) take(repo string) *spare {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	row := s.rows[repo]
-	if row == nil {
+	if row == nil || row.spare == nil {
 		return nil
 	}
 	waits := row.spare
 	row.spare = nil
+	close(waits.taken)
 	return waits
 }
 
@@ -82,7 +84,7 @@ func (s *spares) count(repo string) *spare {
 	if row.pushes < spareAfter || row.spare != nil {
 		return nil
 	}
-	row.spare = &spare{done: make(chan struct{})}
+	row.spare = &spare{taken: make(chan struct{}), done: make(chan struct{})}
 	return row.spare
 }
 
@@ -146,6 +148,7 @@ func (f *FS) openSpare(r repository, desc ocispec.Descriptor) {
 		close(s.done)
 		if s.session != nil {
 			select {
+			case <-s.taken:
 			case <-time.After(spareTime):
 			case <-ctx.Done():
 			}

@@ -13,13 +13,15 @@ import (
 	"ocidav/ocifs/registrytest"
 )
 
-const spareRow = 8 // pushes before the first session is opened for the next
+const (
+	spareRow   = 8 // pushes before the first session is opened for the next
+	spareRound = 100 * time.Millisecond
+)
 
 // inRow runs test in a bubble, where an answer of the registry takes 100 ms, on a directory that is there.
 func inRow(t *testing.T, test func(f *fake, tree *ocifs.FS, puts func(from, to int) []int)) {
-	const round = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, registrytest.Defects{Latency: round}, func(o *ocifs.Options) { o.Freshness = time.Minute })
+		f := newFake(t, registrytest.Defects{Latency: spareRound}, func(o *ocifs.Options) { o.Freshness = time.Minute })
 		tree := f.tree()
 		f.must(tree.Mkdir(f.Context(), "/d", nil))
 		f.must(put(f.Context(), tree, "/d/first", "the first"))
@@ -31,7 +33,7 @@ func inRow(t *testing.T, test func(f *fake, tree *ocifs.FS, puts func(from, to i
 			for i := from; i < to; i++ {
 				start := time.Now()
 				f.must(put(f.Context(), tree, fmt.Sprint("/d/f", i), fmt.Sprint("content ", i)))
-				rounds = append(rounds, int(time.Since(start)/round))
+				rounds = append(rounds, int(time.Since(start)/spareRound))
 			}
 			return rounds
 		})
