@@ -3,7 +3,6 @@ package ocifs
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -84,17 +83,12 @@ func (w *checkWalk) unvisited(ctx context.Context, under string) ([]*checkedDire
 
 // unvisitedKeys gives the directories of a flat layout that the walk has not come to.
 func (w *checkWalk) unvisitedKeys(ctx context.Context, repo string) ([]*checkedDirectory, error) {
-	r, err := w.repository(repo)
-	if err != nil {
-		return nil, err
-	}
-	tags, err := r.listTags(ctx)
+	tags, err := w.allTags(ctx, repo)
 	if err != nil {
 		return nil, failure(err, "list tags of %s", repo)
 	}
-	slices.Sort(tags)
 	var all []*checkedDirectory
-	for _, tag := range slices.Compact(tags) {
+	for _, tag := range tags {
 		d := w.layout.of(repo, tag)
 		if w.visited[d] {
 			continue

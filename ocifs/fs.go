@@ -123,6 +123,7 @@ type FS struct {
 
 	writeTimeout time.Duration
 	noStreams    atomic.Bool // the registry takes uploads in one piece only
+	shortPages   atomic.Bool // the registry gives no long pages of tags
 	bundles      *bundles    // nil: none are kept
 	bundling     bundling
 	recalls      flights[directory]

@@ -197,12 +197,8 @@ func (f *FS) askTags(ctx context.Context, d directory) ([]string, error) {
 		tags, err := f.scan(ctx, d)
 		return tags, failure(err, "list tags of %s", d)
 	}
-	r, err := f.repository(d.repo)
-	if err != nil {
-		return nil, err
-	}
 	asked, tagsAsked := f.lists.ask(), f.tags.ask()
-	tags, err := r.listTags(ctx)
+	tags, err := f.allTags(ctx, d.repo)
 	if err != nil {
 		return nil, failure(err, "list tags of %s", d)
 	}

@@ -140,6 +140,8 @@
 // a file. So it is asked for again only when it is too old, after very many changes, or where it is not known which tag has
 // changed. taglist.go
 //
+// A list of 10,000 names is three round trips, where the registry gives long pages. tagpages.go
+//
 // Several who list a directory at the same time ask for its names once. What is kept of a file is one description, some 700
 // bytes with all that leads to it, and listings share it; so 100,000 files are some 70 MB for as long as they are kept.
 //

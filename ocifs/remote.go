@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	tagPageSize      = 1000      // names asked for in one page of a tag list, where no profile says another number
 	maxManifestBytes = 4 << 20   // distribution-spec, "Pushing Manifests"
 	maxMetadataBytes = 128 << 20 // of one page; distribution 2.8 sends every list in one
 )
@@ -35,6 +34,15 @@ func (f *FS) repository(name string) (repository, error) {
 	if r, ok := f.repositories.get(name); ok {
 		return r, nil
 	}
+	r, err := f.openRepository(name)
+	if err != nil {
+		return repository{}, err
+	}
+	f.repositories.put(name, r, 1)
+	return r, nil
+}
+
+func (f *FS) openRepository(name string) (repository, error) {
 	opened, err := f.registry.Repository(context.Background(), name)
 	if err != nil {
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
@@ -47,7 +55,6 @@ func (f *FS) repository(name string) (repository, error) {
 	if err := r.SetReferrersCapability(true); err != nil { // we have no subjects, so there is no index to update
 		return repository{}, fmt.Errorf("open repository %s: %w", name, err)
 	}
-	f.repositories.put(name, r, 1)
 	return r, nil
 }
 
@@ -185,19 +192,6 @@ func (r repository) deleteManifest(ctx context.Context, reference string) error 
 		return nil
 	}
 	return absentOr(responseError(resp))
-}
-
-// listTags gives all tags, in the registry's order. A repository that does not exist has none.
-func (r repository) listTags(ctx context.Context) ([]string, error) {
-	tags := []string{}
-	err := r.Tags(r.scope(ctx), "", func(page []string) error {
-		tags = append(tags, page...)
-		return nil
-	})
-	if err = absentOr(err); errors.Is(err, errAbsent) && len(tags) == 0 {
-		return tags, nil
-	}
-	return tags, err
 }
 
 // fetchBlob opens the bytes [from, to) of a blob. The body begins at start: at 0 if the registry has no ranges. What comes

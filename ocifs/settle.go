@@ -127,11 +127,7 @@ func (f *FS) recorded(ctx context.Context, repo, name string) (bool, error) {
 
 // layoutOfContent says which layout the directories of a drive have; empty: there are none, or of both.
 func (f *FS) layoutOfContent(ctx context.Context, repo string) (string, error) {
-	r, err := f.repository(repo)
-	if err != nil {
-		return "", err
-	}
-	tags, err := r.listTags(ctx)
+	tags, err := f.allTags(ctx, repo)
 	if err != nil {
 		return "", failure(err, "list tags of %s", repo)
 	}

@@ -58,8 +58,7 @@ func (f *FS) listedTags(d directory) ([]string, bool) {
 
 // keepList keeps the tags of a directory, and gives them sorted.
 func (f *FS) keepList(d directory, tags []string, asked, tagsAsked stamp) []string {
-	slices.Sort(tags)
-	tags = slices.Compact(tags) // a page may repeat a name where others write meanwhile
+	tags = sorted(tags)
 	l := tagList{listed: tags}
 	f.lists.learn(d.list(), l, asked, l.weight())
 	f.keepListed(d, tags, tagsAsked)

@@ -32,6 +32,12 @@ type Defects struct {
 	// PageSize bounds a page of tags/list, with a Link to the next, whatever n says: Quay (100), GHCR, ECR.
 	PageSize int
 
+	// PageRefused refuses a page of tags/list of more than so many names with 400.
+	PageRefused int
+
+	// PageCut cuts such a page instead, and then leaves the Link out.
+	PageCut int
+
 	// TagOrder sorts tags/list otherwise than by bytes, which the specification wants; one of the Order constants.
 	TagOrder string
 

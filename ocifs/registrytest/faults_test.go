@@ -64,6 +64,19 @@ func TestDefects(t *testing.T) {
 				c.Errorf("list %s, Link %s, want %s", a.body, link, want)
 			}
 		}},
+		"PageRefused": {registrytest.Defects{PageRefused: 1}, func(c *client) {
+			c.tag("r", "a", "")
+			c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=1", "")
+			c.do(http.StatusBadRequest, "GET", "/v2/r/tags/list?n=2", "")
+		}},
+		"PageCut": {registrytest.Defects{PageCut: 1}, func(c *client) {
+			c.tag("r", "a", "")
+			c.tag("r", "b", "")
+			a, b := c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=1", ""), c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=2", "")
+			if a.header.Get("Link") == "" || b.header.Get("Link") != "" || !strings.Contains(b.body, `["a"]`) {
+				c.Errorf("lists %s, %s, Links %q, %q", a.body, b.body, a.header.Get("Link"), b.header.Get("Link"))
+			}
+		}},
 		"TagOrder folded": {registrytest.Defects{TagOrder: registrytest.OrderFolded}, func(c *client) {
 			c.lists("/v2/r/tags/list", `["a","B","c"]`, "B", "a", "c")
 			c.lists("/v2/r/tags/list?last=b", `["c"]`)

@@ -178,7 +178,7 @@ func (g *Registry) listTags(w http.ResponseWriter, q request) {
 		if tags, ok = g.defects.behindLast(w, tags, q.URL.Query().Get("last")); !ok {
 			return
 		}
-		if tags, ok = page(w, q, tags, g.defects.PageSize); !ok {
+		if tags, ok = page(w, q, tags, g.defects); !ok {
 			return
 		}
 	}
@@ -192,18 +192,21 @@ func (g *Registry) listTags(w http.ResponseWriter, q request) {
 }
 
 // page cuts a list by the n of the request and sets Link where more follows; false: it has answered.
-func page(w http.ResponseWriter, q request, list []string, limit int) ([]string, bool) {
+func page(w http.ResponseWriter, q request, list []string, d Defects) ([]string, bool) {
 	n := len(list)
 	if s := q.URL.Query().Get("n"); s != "" {
 		asked, err := strconv.Atoi(s)
-		if err != nil || asked < 0 {
+		if err != nil || asked < 0 || d.PageRefused > 0 && asked > d.PageRefused {
 			refuse(w, http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "invalid number of results requested")
 			return nil, false
 		}
 		n = min(n, asked)
+		if d.PageCut > 0 && asked > d.PageCut && n > d.PageCut {
+			return list[:d.PageCut], true
+		}
 	}
-	if limit > 0 {
-		n = min(n, limit)
+	if d.PageSize > 0 {
+		n = min(n, d.PageSize)
 	}
 	if n < len(list) && n > 0 {
 		next := url.Values{"n": {strconv.Itoa(n)}, "last": {list[n-1]}}
@@ -219,7 +222,7 @@ func (g *Registry) catalog(w http.ResponseWriter, q request) {
 		return
 	}
 	names, _ := Defects{}.behindLast(w, g.Repositories(), q.URL.Query().Get("last"))
-	if names, ok := page(w, q, names, g.defects.PageSize); ok {
+	if names, ok := page(w, q, names, Defects{PageSize: g.defects.PageSize}); ok {
 		answerJSON(w, map[string]any{"repositories": append([]string{}, names...)})
 	}
 }
