@@ -127,17 +127,15 @@ func TestLitmusLargefile(t *testing.T) {
 		}
 		t.Logf("stored in %s", time.Since(start).Round(time.Second))
 		d.do("COPY", "/large.txt", nil, made, "Destination", d.href("/copy.txt"))
-		for _, name := range []string{"/large.txt", "/copy.txt"} {
-			resp, err := patient.Get(d.href(name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got largeContent
-			_, err = io.Copy(&got, resp.Body)
-			resp.Body.Close()
-			if err != nil || got.n != largeSize || resp.ContentLength != largeSize || resp.StatusCode != http.StatusOK {
-				t.Errorf("GET %s: %s, %d bytes announced, %d read, %v", name, resp.Status, resp.ContentLength, got.n, err)
-			}
+		resp, err = patient.Get(d.href("/copy.txt")) // of the same blob
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got largeContent
+		_, err = io.Copy(&got, resp.Body)
+		resp.Body.Close()
+		if err != nil || got.n != largeSize || resp.ContentLength != largeSize || resp.StatusCode != http.StatusOK {
+			t.Errorf("GET of the copy: %s, %d bytes announced, %d read, %v", resp.Status, resp.ContentLength, got.n, err)
 		}
 		from := int64(1<<31 - 10) // both sides of the border
 		a := d.do(http.MethodGet, "/copy.txt", nil, []int{http.StatusPartialContent}, "Range",
