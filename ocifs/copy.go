@@ -148,14 +148,21 @@ func (f *FS) lookBoth(ctx context.Context, from, to place, move bool) (source, t
 	return source, target, err
 }
 
-// PrepareCopy mounts what Copy or Rename will need, while the caller looks at both names. It ends with ctx, and does not wait.
+// PrepareCopy does what Copy or Rename will need, while the caller looks at both names: it mounts, and asks about the source, of
+// which the caller may know enough by an older answer, and Copy does not. It ends with ctx, and does not wait.
 func (f *FS) PrepareCopy(ctx context.Context, src, dst string) {
 	from, err := f.place(src)
 	to, e := f.place(dst)
 	if err != nil || e != nil {
 		return
 	}
-	f.behind(func(context.Context) { f.mountAhead(ctx, from, to)() })
+	f.behind(func(context.Context) {
+		defer f.mountAhead(ctx, from, to)()
+		_ = each(ctx, f, []string{from.file, from.marker}, func(ctx context.Context, _ int, tag string) error {
+			_, err := f.tagNow(ctx, from.repo, tag)
+			return err // Copy will ask again, and say so
+		})
+	})
 }
 
 // mountAhead mounts what the file from held when it was last looked at while it is looked at again, which saves a round

@@ -229,12 +229,8 @@ const requestIsNow = time.Second
 // tagNow says what stands under a tag as the registry has known it since the request of ctx began, which looks at its
 // names before it calls. Others may have written until then, so answers from before that are not enough (askNow).
 func (f *FS) tagNow(ctx context.Context, repo, tag string) (*info, error) {
-	if began, ok := requestTime(ctx); ok {
-		if t, ok := f.tags.since(reference{repo, tag}, began); ok {
-			return f.answered(ctx, repo, tag, t)
-		}
-	}
-	return f.askNow()(ctx, repo, tag)
+	began, _ := requestTime(ctx)
+	return f.tagSince(ctx, repo, tag, began)
 }
 
 // requestTime is when the request of ctx began, if that is known and not too long ago, else now.

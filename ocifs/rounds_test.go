@@ -56,9 +56,14 @@ func TestRoundTrips(t *testing.T) {
 			{"MOVE", "/d/f", "", []string{"Destination", "/e/moved"}, 201, 3}, // and the tombstone
 			{"COPY", "/e/moved", "", []string{"Destination", "/nowhere/f"}, 409, 1},
 			{"DELETE", "/e/moved", "", nil, 204, 2},
+			{"COPY", "/d/first", "", []string{"Destination", "/e/copy"}, 201, 2},
+			{"MOVE", "/d/first", "", []string{"Destination", "/new/moved"}, 201, 3},
 		} {
 			time.Sleep(time.Minute) // nothing is fresh
 			synctest.Wait()
+			if strings.HasSuffix(c.name, "first") && c.method != "PUT" {
+				send("HEAD", c.name, "") // but what the client has just looked at, which is asked for again beside all else
+			}
 			f.ResetCounts()
 			start := time.Now()
 			code := send(c.method, c.name, c.content, c.header...)
