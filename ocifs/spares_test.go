@@ -3,6 +3,7 @@ package ocifs_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,20 @@ func TestSpares(t *testing.T) {
 		}
 		if f.Uploads() != 0 {
 			f.Error("two files are a row")
+		}
+	})
+}
+
+// TestSpareRefused: who is refused a session for the next file has not lost this one, and does not ask for another at once.
+func TestSpareRefused(t *testing.T) {
+	inRow(t, func(f *fake, tree *ocifs.FS, puts func(from, to int) []int) {
+		rule := f.Fail(registrytest.Match{Method: "POST", Skip: spareRow}, registrytest.Status(http.StatusForbidden, "DENIED"), 1)
+		got := fmt.Sprint(puts(0, 2*spareRow+1))
+		if want := fmt.Sprint(slices.Concat(slices.Repeat([]int{3}, 2*spareRow), []int{2})); got != want {
+			f.Errorf("round trips %v, want %v", got, want)
+		}
+		if rule.Hits() != 1 {
+			f.Error("no session was refused")
 		}
 	})
 }
