@@ -58,6 +58,9 @@ func (f *FS) tagsInPages(ctx context.Context, repo string, long bool) ([]string,
 // tagsBehind asks for the tags behind after, as far as the registry leads on, and gives them sorted. cut is the last name of a
 // page that may not be the end.
 func (f *FS) tagsBehind(ctx context.Context, repo, after string, long bool) (tags []string, cut string, err error) {
+	if _, err = f.repository(repo); err != nil { // which is to be told of what others change there: drive.go
+		return nil, "", err
+	}
 	r, err := f.openRepository(repo) // for this list alone, since its page size changes
 	if err != nil {
 		return nil, "", err
