@@ -35,21 +35,19 @@ func eachBy[T any](ctx context.Context, h hands, items []T, do func(ctx context.
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	var begun atomic.Int64
-	work := func() {
-		for ctx.Err() == nil {
-			i := int(begun.Add(1)) - 1
-			if i >= len(items) {
-				return
+	for range min(cap(h), len(items)) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(begun.Add(1)) - 1
+				if i >= len(items) {
+					return
+				}
+				if err := h.do(ctx, func() error { return do(ctx, i, items[i]) }); err != nil {
+					cancel(err) // the first one stands
+				}
 			}
-			if err := h.do(ctx, func() error { return do(ctx, i, items[i]) }); err != nil {
-				cancel(err) // the first one stands
-			}
-		}
+		})
 	}
-	for range min(cap(h), len(items)) - 1 {
-		wg.Go(work)
-	}
-	work() // the caller is one of them
 	wg.Wait()
 	err := context.Cause(ctx)
 	if outer.Err() != nil && err == context.Cause(outer) { // the caller's end came before any error

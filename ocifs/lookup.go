@@ -203,7 +203,10 @@ func (f *FS) tagOr(ctx context.Context, repo, tag string, unlisted func(ctx cont
 	q, mine := f.join(ref)
 	if mine {
 		defer f.questions.end(ref, q)
-		if q.listed = unlisted(ctx, repo, tag); !q.listed {
+		if t, known, fresh := f.tags.get(ref); known && fresh { // somebody's question has just ended
+			q.old = true
+			q.i, q.err = f.answered(ctx, repo, tag, t)
+		} else if q.old = unlisted(ctx, repo, tag); !q.old {
 			q.i, q.err = f.askTag(ctx, repo, tag)
 		}
 		return q.i, q.err
@@ -213,7 +216,7 @@ func (f *FS) tagOr(ctx context.Context, repo, tag string, unlisted func(ctx cont
 	case <-ctx.Done():
 		return nil, failure(ctx.Err(), "ask for tag %s in %s", tag, repo)
 	}
-	if q.err != nil || !q.listed && time.Since(q.asked.at) >= f.tags.freshness || f.tags.changedSince(ref, q.asked) {
+	if q.err != nil || !q.old && time.Since(q.asked.at) >= f.tags.freshness || f.tags.changedSince(ref, q.asked) {
 		return f.askTag(ctx, repo, tag) // what has failed for another; all who have waited ask at once
 	}
 	return q.i, nil
@@ -229,8 +232,10 @@ const requestIsNow = time.Second
 // tagNow says what stands under a tag as the registry has known it since the request of ctx began, which looks at its
 // names before it calls. Others may have written until then, so answers from before that are not enough (askNow).
 func (f *FS) tagNow(ctx context.Context, repo, tag string) (*info, error) {
-	began, _ := requestTime(ctx)
-	return f.tagSince(ctx, repo, tag, began)
+	if began, ok := requestTime(ctx); ok {
+		return f.tagSince(ctx, repo, tag, began)
+	}
+	return f.askNow()(ctx, repo, tag)
 }
 
 // requestTime is when the request of ctx began, if that is known and not too long ago, else now.

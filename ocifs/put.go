@@ -146,6 +146,12 @@ func (f *FS) pushParts(ctx context.Context, repo string, s *spool, underWay func
 	if err := f.waitFor(ctx, s.notBefore); err != nil {
 		return failure(err, "wait for the registry")
 	}
+	if _, ok := f.present.get(presence{repo, emptyBlob.Digest}); ok && len(s.parts) == 1 { // a short file among others
+		return f.pushBlob(ctx, repo, s.parts[0], func() (io.Reader, error) {
+			underWay()
+			return s.open(0, s.parts[0].Size)
+		})
+	}
 	taken := make(chan struct{})
 	take := sync.OnceFunc(func() {
 		underWay()
@@ -158,11 +164,7 @@ func (f *FS) pushParts(ctx context.Context, repo string, s *spool, underWay func
 	for i, part := range s.parts {
 		offsets[i+1] = offsets[i] + part.Size
 	}
-	blobs := s.parts
-	if _, ok := f.present.get(presence{repo, emptyBlob.Digest}); !ok {
-		blobs = append(blobs[:len(blobs):len(blobs)], emptyBlob)
-	}
-	return each(ctx, f, blobs, func(ctx context.Context, i int, part ocispec.Descriptor) error {
+	return each(ctx, f, append(s.parts[:len(s.parts):len(s.parts)], emptyBlob), func(ctx context.Context, i int, part ocispec.Descriptor) error {
 		if i < len(s.parts) {
 			err := f.pushBlob(ctx, repo, part, func() (io.Reader, error) {
 				take() // an upload is open

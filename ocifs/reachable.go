@@ -68,9 +68,9 @@ type question struct {
 	asked stamp
 	done  chan struct{}
 
-	i      *info
-	err    error
-	listed bool // answered by a fresh list, which is older than the question
+	i   *info
+	err error
+	old bool // answered by something fresh that is older than the question
 }
 
 // since gives tagSince.
@@ -99,7 +99,7 @@ func (f *FS) tagSince(ctx context.Context, repo, tag string, since time.Time) (*
 		case <-ctx.Done():
 			return nil, failure(ctx.Err(), "ask for tag %s in %s", tag, repo)
 		}
-		young := !q.listed && !q.asked.at.Before(since) && !f.tags.changedSince(ref, q.asked)
+		young := !q.old && !q.asked.at.Before(since) && !f.tags.changedSince(ref, q.asked)
 		if young && !errors.Is(q.err, context.Canceled) { // that is somebody else's end
 			return q.i, q.err
 		}

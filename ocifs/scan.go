@@ -223,13 +223,29 @@ func (f *FS) scanRun(ctx context.Context, repo, after string, mine func(tag stri
 	return tags, true, nil
 }
 
-// eachPage gives the pages of the list of repo behind a tag. errAbsent: there is no such repository.
+// eachPage gives the pages of the list of repo behind a tag. errAbsent: there is no such repository. A full page without a Link
+// to the next may have been cut (tagpages.go): behind its last name it is asked for more, and some of them may come again.
 func (f *FS) eachPage(ctx context.Context, repo, after string, each func(page []string) error) error {
 	r, err := f.repository(repo)
 	if err != nil {
 		return err
 	}
-	return absentOr(r.Tags(r.scope(ctx), after, each))
+	for again := false; ; again = true {
+		pages, full := 0, ""
+		err := absentOr(r.Tags(r.scope(ctx), after, func(page []string) error {
+			if pages, full = pages+1, ""; len(page) > 0 && len(page) == r.TagListPageSize {
+				full = page[len(page)-1]
+			}
+			return each(page)
+		}))
+		if again && pages == 0 && (errors.Is(err, errAbsent) || isRefused(err)) { // it has no "last"
+			return nil
+		}
+		if err != nil || full == "" || full == after {
+			return err
+		}
+		after = full
+	}
 }
 
 // learn takes over what a list has shown, from its beginning on; long: there is more of it.

@@ -74,13 +74,11 @@ func (f *FS) tagsBehind(ctx context.Context, repo, after string, long bool) (tag
 		}
 		return nil
 	}))
-	code := status(err)
-	refused := code == http.StatusBadRequest || code == http.StatusUnprocessableEntity
 	switch {
 	case err == nil:
-	case pages == 0 && errors.Is(err, errAbsent), pages == 0 && after != "" && refused: // it has no "last"
+	case pages == 0 && errors.Is(err, errAbsent), pages == 0 && after != "" && isRefused(err): // it has no "last"
 		return []string{}, "", nil
-	case pages > 0 && long && (refused || code >= http.StatusInternalServerError):
+	case pages > 0 && long && (isRefused(err) || status(err) >= http.StatusInternalServerError):
 		return nil, "", refusedPage{err}
 	default:
 		return nil, "", err
@@ -89,6 +87,12 @@ func (f *FS) tagsBehind(ctx context.Context, repo, after string, long bool) (tag
 		cut = last[len(last)-1]
 	}
 	return sorted(tags), cut, nil
+}
+
+// isRefused says whether the registry does not take the question for one.
+func isRefused(err error) bool {
+	code := status(err)
+	return code == http.StatusBadRequest || code == http.StatusUnprocessableEntity
 }
 
 // sorted sorts names in place; a page may repeat one where others write meanwhile.

@@ -1,6 +1,7 @@
 package ocifs
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -112,5 +113,33 @@ func TestTagPagesFail(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestEachPage: the pages of a flat layout's list hold all tags, whatever the registry makes of a full one.
+func TestEachPage(t *testing.T) {
+	for name, d := range map[string]registrytest.Defects{
+		"pages": {}, "cut in silence": {PageCut: tagPageSize}, "no paging": {IgnorePaging: true}, "pages of its own": {PageSize: 700},
+	} {
+		for _, n := range []int{0, 999, 1000, 1001, 2000, 2500} {
+			t.Run(fmt.Sprint(strings.ReplaceAll(name, " ", ""), n), func(t *testing.T) {
+				t.Parallel()
+				g, f, want := withTags(t, d, Profile{}, n)
+				got := []string{}
+				err := f.eachPage(t.Context(), "d", "", func(page []string) error {
+					got = append(got, page...)
+					return nil
+				})
+				if n == 0 && !errors.Is(err, errAbsent) || n > 0 && err != nil {
+					t.Errorf("error %v", err)
+				}
+				if got = sorted(got); !slices.Equal(got, want) {
+					t.Errorf("%d names, want %d", len(got), n)
+				}
+				if asked := len(g.Requests()); asked > n/700+1 && asked > 2 {
+					t.Errorf("%d requests", asked)
+				}
+			})
+		}
 	}
 }

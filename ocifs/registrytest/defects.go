@@ -35,7 +35,7 @@ type Defects struct {
 	// PageRefused refuses a page of tags/list of more than so many names with 400.
 	PageRefused int
 
-	// PageCut cuts such a page instead, and then leaves the Link out.
+	// PageCut cuts a page of so many names and more to so many, and then leaves the Link out.
 	PageCut int
 
 	// TagOrder sorts tags/list otherwise than by bytes, which the specification wants; one of the Order constants.

@@ -69,11 +69,12 @@ func TestDefects(t *testing.T) {
 			c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=1", "")
 			c.do(http.StatusBadRequest, "GET", "/v2/r/tags/list?n=2", "")
 		}},
-		"PageCut": {registrytest.Defects{PageCut: 1}, func(c *client) {
-			c.tag("r", "a", "")
-			c.tag("r", "b", "")
+		"PageCut": {registrytest.Defects{PageCut: 2}, func(c *client) {
+			for _, tag := range []string{"a", "b", "c"} {
+				c.tag("r", tag, "")
+			}
 			a, b := c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=1", ""), c.do(http.StatusOK, "GET", "/v2/r/tags/list?n=2", "")
-			if a.header.Get("Link") == "" || b.header.Get("Link") != "" || !strings.Contains(b.body, `["a"]`) {
+			if a.header.Get("Link") == "" || b.header.Get("Link") != "" || !strings.Contains(b.body, `["a","b"]`) {
 				c.Errorf("lists %s, %s, Links %q, %q", a.body, b.body, a.header.Get("Link"), b.header.Get("Link"))
 			}
 		}},
