@@ -107,6 +107,7 @@ func TestAllDefects(t *testing.T) {
 	elsewhere := map[string]string{
 		"Depth": "TestDepth", "NoCreate": "TestRepositoryHasToExist", "UploadElsewhere": "TestUploadElsewhere",
 		"UnknownType": "it is a part of KnownTypesOnly",
+		"PageRefused": "TestTagPages", "PageCut": "TestTagPages and TestEachPage", // only of long lists
 	}
 	alone := map[string]bool{}
 	for _, c := range variants {

@@ -201,7 +201,7 @@ func page(w http.ResponseWriter, q request, list []string, d Defects) ([]string,
 			return nil, false
 		}
 		n = min(n, asked)
-		if d.PageCut > 0 && asked >= d.PageCut && n > d.PageCut {
+		if d.PageCut > 0 && asked >= d.PageCut && len(list) > d.PageCut {
 			return list[:d.PageCut], true
 		}
 	}
