@@ -132,7 +132,7 @@ func (f *FS) scanWhole(ctx context.Context, d directory, limit int) ([]string, b
 	asked, tagsAsked := f.lists.ask(), f.tags.ask()
 	var l pages
 	all, names := map[string][]string{d.key: {}}, 0
-	err := f.eachPage(ctx, d.repo, "", func(page []string) error {
+	err := f.eachPage(ctx, d.repo, "", false, func(page []string) error {
 		l.see(page)
 		if names += len(page); names > scanNames {
 			all = map[string][]string{d.key: all[d.key]}
@@ -194,7 +194,7 @@ func (f *FS) scanPart(ctx context.Context, d directory) ([]string, bool, error) 
 func (f *FS) scanRun(ctx context.Context, repo, after string, mine func(tag string) bool) (tags []string, ok bool, err error) {
 	l := pages{last: after}
 	ended := false
-	err = f.eachPage(ctx, repo, after, func(page []string) error {
+	err = f.eachPage(ctx, repo, after, false, func(page []string) error {
 		l.see(page)
 		for _, tag := range page {
 			if ended = ended || !mine(tag); !ended {
@@ -221,31 +221,6 @@ func (f *FS) scanRun(ctx context.Context, repo, after string, mine func(tag stri
 		return nil, false, nil
 	}
 	return tags, true, nil
-}
-
-// eachPage gives the pages of the list of repo behind a tag. errAbsent: there is no such repository. A full page without a Link
-// to the next may have been cut (tagpages.go): behind its last name it is asked for more, and some of them may come again.
-func (f *FS) eachPage(ctx context.Context, repo, after string, each func(page []string) error) error {
-	r, err := f.repository(repo)
-	if err != nil {
-		return err
-	}
-	for again := false; ; again = true {
-		pages, full := 0, ""
-		err := absentOr(r.Tags(r.scope(ctx), after, func(page []string) error {
-			if pages, full = pages+1, ""; len(page) > 0 && len(page) == r.TagListPageSize {
-				full = page[len(page)-1]
-			}
-			return each(page)
-		}))
-		if again && pages == 0 && (errors.Is(err, errAbsent) || isRefused(err)) { // it has no "last"
-			return nil
-		}
-		if err != nil || full == "" || full == after {
-			return err
-		}
-		after = full
-	}
 }
 
 // learn takes over what a list has shown, from its beginning on; long: there is more of it.

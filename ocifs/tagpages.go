@@ -39,54 +39,51 @@ type refusedPage struct{ error }
 func (r refusedPage) Unwrap() error { return r.error }
 
 func (f *FS) tagsInPages(ctx context.Context, repo string, long bool) ([]string, error) {
-	tags, cut, err := f.tagsBehind(ctx, repo, "", long)
-	for err == nil && cut != "" {
-		known := len(tags)
-		var more []string
-		more, cut, err = f.tagsBehind(ctx, repo, cut, long)
-		tags = sorted(append(tags, more...))
-		if len(tags) == known { // that was all, or it does not know what "behind" means
-			cut = ""
-		}
-	}
-	if err != nil {
+	tags := []string{}
+	err := f.eachPage(ctx, repo, "", long, func(page []string) error {
+		tags = append(tags, page...)
+		return nil
+	})
+	if err != nil && !(errors.Is(err, errAbsent) && len(tags) == 0) {
 		return nil, err
 	}
-	return tags, nil
+	return sorted(tags), nil
 }
 
-// tagsBehind asks for the tags behind after, as far as the registry leads on, and gives them sorted. cut is the last name of a
-// page that may not be the end.
-func (f *FS) tagsBehind(ctx context.Context, repo, after string, long bool) (tags []string, cut string, err error) {
-	if _, err = f.repository(repo); err != nil { // which is to be told of what others change there: drive.go
-		return nil, "", err
-	}
-	r, err := f.openRepository(repo) // for this list alone, since its page size changes
+// eachPage gives the pages of the list of repo behind a tag; some names may come again. errAbsent: there is no such repository.
+// refusedPage: of long ones the registry gives none.
+func (f *FS) eachPage(ctx context.Context, repo, after string, long bool, each func(page []string) error) error {
+	r, err := f.repository(repo)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	var last []string
-	pages, asked := 0, 0
-	err = absentOr(r.Tags(r.scope(ctx), after, func(page []string) error {
-		tags, last, asked = append(tags, page...), page, r.TagListPageSize
-		if pages++; long {
-			r.TagListPageSize = longTagPage
+	for again := false; ; again = true {
+		if long {
+			if r, err = f.openRepository(repo); err != nil { // one for this list alone, since its page size changes
+				return err
+			}
 		}
-		return nil
-	}))
-	switch {
-	case err == nil:
-	case pages == 0 && errors.Is(err, errAbsent), pages == 0 && after != "" && isRefused(err): // it has no "last"
-		return []string{}, "", nil
-	case pages > 0 && long && (isRefused(err) || status(err) >= http.StatusInternalServerError):
-		return nil, "", refusedPage{err}
-	default:
-		return nil, "", err
+		pages, cut := 0, ""
+		err := absentOr(r.Tags(r.scope(ctx), after, func(page []string) error {
+			asked := r.TagListPageSize
+			if pages, cut = pages+1, ""; asked > 0 && len(page) >= min(asked, tagPageSize) && len(page) <= asked {
+				cut = page[len(page)-1]
+			}
+			if long {
+				r.TagListPageSize = longTagPage
+			}
+			return each(page)
+		}))
+		switch {
+		case again && pages == 0 && (errors.Is(err, errAbsent) || isRefused(err)): // it has no "last"
+			return nil
+		case long && pages > 0 && (isRefused(err) || status(err) >= http.StatusInternalServerError):
+			return refusedPage{err}
+		case err != nil, cut == "", cut == after:
+			return err
+		}
+		after = cut
 	}
-	if asked > 0 && len(last) >= min(asked, tagPageSize) && len(last) <= asked {
-		cut = last[len(last)-1]
-	}
-	return sorted(tags), cut, nil
 }
 
 // isRefused says whether the registry does not take the question for one.

@@ -116,6 +116,19 @@ func TestTagPagesFail(t *testing.T) {
 	}
 }
 
+// TestTagPagesLast: who refuses to go on behind a name, or says that there is nothing, has given all.
+func TestTagPagesLast(t *testing.T) {
+	for _, fault := range []registrytest.Fault{
+		registrytest.Status(http.StatusBadRequest, "UNSUPPORTED"), registrytest.Status(http.StatusNotFound, "NAME_UNKNOWN"),
+	} {
+		g, f, want := withTags(t, registrytest.Defects{}, Profile{}, tagPageSize)
+		rule := g.Fail(registrytest.Match{Path: "/d/tags/list$", Skip: 1}, fault, 1)
+		if got, err := f.allTags(t.Context(), "d"); err != nil || !slices.Equal(got, want) || rule.Hits() != 1 {
+			t.Errorf("%d names, want %d; error %v", len(got), len(want), err)
+		}
+	}
+}
+
 // TestEachPage: the pages of a flat layout's list hold all tags, whatever the registry makes of a full one.
 func TestEachPage(t *testing.T) {
 	for name, d := range map[string]registrytest.Defects{
@@ -126,7 +139,7 @@ func TestEachPage(t *testing.T) {
 				t.Parallel()
 				g, f, want := withTags(t, d, Profile{}, n)
 				got := []string{}
-				err := f.eachPage(t.Context(), "d", "", func(page []string) error {
+				err := f.eachPage(t.Context(), "d", "", false, func(page []string) error {
 					got = append(got, page...)
 					return nil
 				})
