@@ -271,7 +271,7 @@ func TestDrain(t *testing.T) {
 		d.put("/large", large)
 		conn := dialDrive(t, d, http.MethodPut, "/new", fmt.Sprintf("Content-Length: %d\r\nConnection: close", len(content)))
 		conn.Write(content[:1000])
-		resp, err := http.Get(d.href("/large")) // more than the buffers of a connection take
+		resp, err := client.Get(d.href("/large")) // more than the buffers of a connection take
 		if err != nil {
 			t.Fatal(err)
 		}

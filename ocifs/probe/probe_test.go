@@ -29,7 +29,8 @@ func dial(t *testing.T, h http.Handler) *remote.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg.PlainHTTP, reg.Client = true, &auth.Client{}
+	// Not the default client: whichever server of httptest is closed first takes its connections from the others' tests.
+	reg.PlainHTTP, reg.Client = true, &auth.Client{Client: server.Client()}
 	return reg
 }
 
