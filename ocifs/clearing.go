@@ -14,7 +14,8 @@ import (
 // Bounds of what is cleared behind the answers.
 const (
 	clearingsAtOnce  = 4    // each holds the list of its directory
-	clearingsWaiting = 1000 // where there are more RemoveAll clears by itself
+	clearingsPatient = 100  // where there are more none gives way any more
+	clearingsWaiting = 1000 // and here RemoveAll clears by itself
 
 	// clearingInline is for how long it does, as its client waits for that; what is left then is an orphan.
 	clearingInline = 10 * time.Second
@@ -22,7 +23,7 @@ const (
 
 // clearings are the places of removed directories that are being cleared while the answer is given already. There is one
 // for a directory at a time. Whoever makes the directory anew waits for it first (join), so that it cannot take what is
-// new for what is old. The hands are one set for all of them.
+// new for what is old. The hands are one set for all of them. Their requests give way to those that somebody waits for.
 type clearings struct {
 	hands hands
 
@@ -43,7 +44,8 @@ type places struct {
 
 type clearing struct {
 	mu    sync.Mutex
-	taken bool // begun, or left to who came to wait for it
+	taken bool   // begun, or left to who came to wait for it
+	hurry func() // it gives way no more
 	done  chan struct{}
 }
 
@@ -71,25 +73,54 @@ func (c *clearings) begin(d directory, clear func(ctx context.Context)) bool {
 		c.ctx, c.stop = context.WithCancel(context.Background())
 	}
 	earlier := c.last[d] // another server made the directory in between
-	mine := &clearing{taken: earlier != nil, done: make(chan struct{})}
+	hurry := make(chan struct{})
+	mine := &clearing{taken: earlier != nil, done: make(chan struct{}), hurry: sync.OnceFunc(func() {
+		close(hurry)
+		if earlier != nil {
+			earlier.hurry()
+		}
+	})}
 	c.last[d] = mine
-	c.count++
+	if c.count++; c.count > clearingsPatient {
+		c.hurryLocked()
+	}
 	c.wg.Go(func() {
 		defer c.end(d, mine)
 		if earlier != nil {
 			<-earlier.done
 		}
-		select {
-		case c.turns <- struct{}{}:
-		case <-c.ctx.Done():
+		if !c.turn(hurry) {
 			return
 		}
 		defer func() { <-c.turns }()
 		if earlier != nil || mine.take() {
-			clear(c.ctx)
+			clear(giveWay(c.ctx, hurry))
 		}
 	})
 	return true
+}
+
+// turn waits for one's turn; false: there will be none. Whoever must hurry has those hurry whose turn it is.
+func (c *clearings) turn(hurry <-chan struct{}) bool {
+	for {
+		select {
+		case c.turns <- struct{}{}:
+			return true
+		case <-c.ctx.Done():
+			return false
+		case <-hurry:
+			hurry = nil
+			c.mu.Lock()
+			c.hurryLocked()
+			c.mu.Unlock()
+		}
+	}
+}
+
+func (c *clearings) hurryLocked() {
+	for _, running := range c.last {
+		running.hurry()
+	}
 }
 
 func (c *clearings) end(d directory, mine *clearing) {
@@ -110,6 +141,7 @@ func (c *clearings) join(ctx context.Context, d directory) error {
 	if running == nil || running.take() {
 		return nil
 	}
+	running.hurry()
 	select {
 	case <-running.done:
 		return nil
@@ -124,6 +156,7 @@ func (c *clearings) close(ctx context.Context) error {
 	c.mu.Lock()
 	c.stopped = true
 	left := c.count
+	c.hurryLocked()
 	c.mu.Unlock()
 	if left == 0 {
 		return nil
@@ -217,13 +250,22 @@ func (f *FS) clearDirectory(ctx context.Context, w *walk, dir string, gone func(
 }
 
 // removeTags removes tags of a directory that is gone. Whether it still is, is asked before each few of them: a registry
-// has no condition to remove a tag by, and another server may make the directory at any time.
+// has no condition to remove a tag by, and another server may make the directory at any time. No hand does that, which could
+// do something else while it gives way.
 func (f *FS) removeTags(ctx context.Context, h hands, repo string, tags []string, gone func(context.Context) error) error {
-	for some := range slices.Chunk(tags, cap(h)) {
-		if err := h.do(ctx, func() error { return gone(ctx) }); err != nil {
-			return err
+	for len(tags) > 0 {
+		n := min(len(tags), cap(h))
+		if mustGiveWay(ctx) {
+			n = min(n, fewTags)
 		}
-		err := eachBy(ctx, h, some, func(ctx context.Context, _ int, tag string) error { return f.removeTag(ctx, repo, tag) })
+		some := tags[:n]
+		tags = tags[n:]
+		err := inTurn(ctx, func(ctx context.Context) error {
+			if err := gone(ctx); err != nil {
+				return err
+			}
+			return eachBy(ctx, h, some, func(ctx context.Context, _ int, tag string) error { return f.removeTag(ctx, repo, tag) })
+		})
 		if err != nil {
 			return err
 		}

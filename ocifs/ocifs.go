@@ -113,7 +113,9 @@
 // its marker is put: an orphan does not come back to life, nor one below it, whose own directory is cleared in its turn.
 // They wait for a clearing that is under way there (one that has not begun they do themselves), and a clearing asks for
 // the marker before each few tags, since another server may have made the directory again: a window of one round of
-// requests is left, because a registry removes a tag whatever it points to. clearing.go
+// requests is left, because a registry removes a tag whatever it points to. What nobody waits for leaves the registry to
+// users while there are any, and is never fast: distribution goes through all tags of a repository for each manifest that is
+// deleted. clearing.go, giveway.go
 //
 // Copy and Rename bring all members to the new place before they put its marker, and Rename then takes the old marker
 // away. So a directory is there with all its members or not there, at every moment and after every crash. Nobody sees

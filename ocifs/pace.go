@@ -82,6 +82,12 @@ const (
 
 func (t *paced) RoundTrip(req *http.Request) (*http.Response, error) {
 	h := t.host(req.URL.Host)
+	leave, err := h.traffic.enter(req.Context())
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	defer leave()
 	scout, left := h.enter(time.Now())
 	if left == 0 && t.rps > 0 {
 		if err := h.turn(req.Context(), t.rps); err != nil {
@@ -121,6 +127,8 @@ func (t *paced) host(name string) *pausing {
 
 // pausing is what is known of one host.
 type pausing struct {
+	traffic traffic
+
 	mu       sync.Mutex
 	until    time.Time // it wants to be left alone
 	limited  bool      // it has said so, and nothing else since
