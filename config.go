@@ -44,6 +44,7 @@ type config struct {
 	uploadMemory        int64
 	upload, layout      string
 	freshness           time.Duration
+	soleWriter          bool
 	writeTimeout        time.Duration
 	gcInterval          time.Duration
 	shutdownTimeout     time.Duration
@@ -62,13 +63,17 @@ type config struct {
 	logJSON             bool
 }
 
+// soleFreshness is the default of --freshness with --sole-writer: some registries answer for a while as they did before a
+// write, and what is changed by hand all the same should show one day.
+const soleFreshness = 10 * time.Minute
+
 func newConfig(c *cli.Context) (config, error) {
 	cfg := config{
 		listen: c.String("listen"), prefix: path.Clean("/" + c.String("prefix")), readOnly: c.Bool("read-only"), noIndex: c.Bool("no-index"), discover: !c.Bool("no-discover"),
 		data: c.String("data"), registryShown: c.String("registry-listen"),
 		cacheDir: c.String("cache-dir"), cacheSize: c.Generic("cache-size").(*byteSize).bytes(), partSize: c.Generic("part-size").(*byteSize).bytes(),
 		spoolSize: c.Generic("spool-size").(*byteSize).bytes(), uploadMemory: c.Generic("upload-memory").(*byteSize).bytes(), upload: c.String("upload"), layout: c.String("layout"), writeTimeout: c.Duration("write-timeout"),
-		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), tlsClientCA: c.String("tls-client-ca"), freshness: c.Duration("freshness"), gcInterval: c.Duration("gc-interval"), shutdownTimeout: c.Duration("shutdown-timeout"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
+		adminListen: c.String("admin-listen"), tlsCert: c.String("tls-cert"), tlsKey: c.String("tls-key"), tlsClientCA: c.String("tls-client-ca"), freshness: c.Duration("freshness"), soleWriter: c.Bool("sole-writer"), gcInterval: c.Duration("gc-interval"), shutdownTimeout: c.Duration("shutdown-timeout"), maxRequests: c.Int("max-requests-per-client"), logJSON: c.String("log-format") == "json",
 	}
 	if c.Args().Present() {
 		return cfg, usage("serve takes flags only, not %q", c.Args().First())
@@ -129,6 +134,9 @@ func newConfig(c *cli.Context) (config, error) {
 			return cfg, usage("--notify-token-file: %v", err)
 		}
 	}
+	if cfg.soleWriter && !c.IsSet("freshness") && cfg.auth != "registry" { // a user's rights may be taken away
+		cfg.freshness = soleFreshness
+	}
 	cfg.quota = -1
 	if c.IsSet("quota") {
 		cfg.quota = c.Generic("quota").(*byteSize).bytes()
@@ -148,7 +156,7 @@ func newConfig(c *cli.Context) (config, error) {
 				return cfg, usage("--%s goes with --registry: the embedded registry asks for no credentials", flag)
 			}
 		}
-		for _, flag := range []string{"registry-profile", "registry-rps"} {
+		for _, flag := range []string{"registry-profile", "registry-rps", "sole-writer"} {
 			if c.IsSet(flag) {
 				return cfg, usage("--%s goes with --registry: what the embedded registry can do is known", flag)
 			}

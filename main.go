@@ -193,7 +193,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer) error {
 	}
 	metrics := admin.NewMetrics(version())
 	options := ocifs.Options{
-		Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, PartSize: cfg.partSize,
+		Prefix: cfg.root, Layout: cfg.layout, Blobs: blobs, Freshness: freshness, SoleWriter: cfg.soleWriter, PartSize: cfg.partSize,
 		Profile: cfg.profile, Upload: upload, SpoolDir: spool, SpoolSize: cfg.spoolSize, Memory: cfg.uploadMemory, WriteTimeout: cfg.writeTimeout,
 		IndexDir: index, NoIndex: cfg.readOnly || cfg.noIndex, Discover: cfg.discover, Local: local, LocalTag: localTag, Log: log,
 	}

@@ -6,6 +6,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"ocidav/ocifs/registrytest"
 )
@@ -24,6 +27,7 @@ func TestProfileFlags(t *testing.T) {
 		{[]string{"serve", "--registry", at, "--registry-rps", "many"}, "many"},
 		{[]string{"serve", "--registry-profile", "gitlab"}, "--registry-profile goes with --registry"},
 		{[]string{"serve", "--registry-rps", "5"}, "--registry-rps goes with --registry"},
+		{[]string{"serve", "--sole-writer"}, "--sole-writer goes with --registry"},
 		{[]string{"probe", "--registry-profile", "gitlob", at}, `there is no profile "gitlob"`},
 		{[]string{"probe", "--registry-rps", "-1", at}, "--registry-rps -1"},
 	} {
@@ -71,5 +75,29 @@ func TestProbeTellsProfile(t *testing.T) {
 	code := run(t.Context(), []string{"ocidav", "probe", "--registry-profile", "ecr", strings.TrimPrefix(server.URL, "http://")}, &out, &out)
 	if code != 1 || !strings.Contains(out.String(), "x.probe") || !strings.Contains(out.String(), "create-repository") {
 		t.Errorf("without a repository: exit %d\n%s", code, out.String())
+	}
+}
+
+// TestSoleWriterFreshness: what a sole writer has been told is good for longer, if nobody says otherwise and no rights hang on it.
+func TestSoleWriterFreshness(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want time.Duration
+	}{
+		{nil, 2 * time.Second},
+		{[]string{"--sole-writer"}, 10 * time.Minute},
+		{[]string{"--sole-writer", "--freshness", "0s"}, 0},
+		{[]string{"--sole-writer", "--auth", "registry"}, 2 * time.Second},
+	} {
+		err := parse(t, func(ctx *cli.Context) error {
+			cfg, err := newConfig(ctx)
+			if cfg.freshness != c.want || cfg.soleWriter != (c.args != nil) {
+				t.Errorf("%q: freshness %s, sole writer %t", c.args, cfg.freshness, cfg.soleWriter)
+			}
+			return err
+		}, append([]string{"--registry", "registry.example.com/team"}, c.args...)...)
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

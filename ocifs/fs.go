@@ -55,17 +55,20 @@ type Options struct {
 	Layout    string           // LayoutPath or LayoutFlat; empty: path, until FS.Settle has asked
 	Blobs     Blobs            // required
 	Freshness time.Duration    // for how long an answer about a name is good; zero: it is asked each time; see Told
-	PartSize  int64            // bytes of a layer at most; zero: 4 GiB
-	SpoolDir  string           // of its own, where content waits that does not fit in memory; empty: os.TempDir()
-	SpoolSize int64            // bytes that may wait there, of all uploads; zero: as the disk has
-	Memory    int64            // bytes that the content of all uploads may take of it at one time; zero: 256 MiB
-	Profile   Profile          // what is known of the registry beforehand; see ParseProfile
-	Upload    string           // how large content is uploaded, one of the Upload constants; empty: UploadAuto
-	IndexDir  string           // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
-	NoIndex   bool             // push no directory index
-	Isolated  bool             // the blobs at hand are those of others too, who may read more: see isolation.go
-	Discover  bool             // show directories without a marker in which others' artifacts are; see bare.go
-	Parallel  int              // requests at once for one operation; zero: 16
+	// SoleWriter: nobody else writes below Prefix, or FS.Changed is told of it, so that an answer that is fresh is enough to write
+	// by. Where that is not so, what others write in that time may be lost.
+	SoleWriter bool
+	PartSize   int64   // bytes of a layer at most; zero: 4 GiB
+	SpoolDir   string  // of its own, where content waits that does not fit in memory; empty: os.TempDir()
+	SpoolSize  int64   // bytes that may wait there, of all uploads; zero: as the disk has
+	Memory     int64   // bytes that the content of all uploads may take of it at one time; zero: 256 MiB
+	Profile    Profile // what is known of the registry beforehand; see ParseProfile
+	Upload     string  // how large content is uploaded, one of the Upload constants; empty: UploadAuto
+	IndexDir   string  // of its own, where what is known of directories is kept for the next process; empty: it is not, see bundling.go
+	NoIndex    bool    // push no directory index
+	Isolated   bool    // the blobs at hand are those of others too, who may read more: see isolation.go
+	Discover   bool    // show directories without a marker in which others' artifacts are; see bare.go
+	Parallel   int     // requests at once for one operation; zero: 16
 
 	// WriteTimeout is for how long a push is tried again that fails, from the content's last byte on; zero: a minute.
 	WriteTimeout time.Duration
@@ -115,7 +118,7 @@ type FS struct {
 	local    func(digest.Digest) (*os.File, error)
 	localTag func(repository, tag string) digest.Digest
 	discover bool
-	told     bool // the registry tells of every change, so that its answers are true until then
+	told     bool // of every change, so that what was answered is true until then
 	log      *slog.Logger
 
 	*common                              // with the trees of other users of the same drive
@@ -176,7 +179,7 @@ func newTree(o Options, c *common, user string) (*FS, error) {
 		common:   c,
 		registry: o.Registry, blobs: o.Blobs, partSize: o.PartSize, spoolDir: o.SpoolDir, parallel: o.Parallel, log: o.Log,
 		upload: o.Upload, writeTimeout: o.WriteTimeout,
-		told:         o.Freshness == Told,
+		told:         o.Freshness == Told || o.SoleWriter,
 		discover:     o.Discover,
 		local:        o.Local,
 		wanted:       o.Layout,
@@ -195,7 +198,7 @@ func newTree(o Options, c *common, user string) (*FS, error) {
 	}
 	f.background.init()
 	f.bundling.refused = o.NoIndex
-	if o.IndexDir != "" && !f.told {
+	if o.IndexDir != "" && f.local == nil {
 		f.bundles = &bundles{dir: o.IndexDir, host: o.Registry.Reference.Registry, user: user, limit: keptBundleBytes}
 	}
 	if o.Isolated {

@@ -159,7 +159,7 @@ func (f *FS) listTo(ctx context.Context, h hands, dir string, ask asker, spared 
 	return l, nil
 }
 
-// forgetList has the registry asked anew for the members of dir, unless it tells of changes by itself, or has been asked
+// forgetList has the registry asked anew for the members of dir, unless this tree is told of changes, or it has been asked
 // since a walk began.
 func (f *FS) forgetList(dir string, began stamp) error {
 	d, err := f.layout.directory(dir)

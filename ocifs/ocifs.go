@@ -135,6 +135,10 @@
 // what others made or removed shows at once, and what they have overwritten when it has been asked for. Only ReadDir
 // goes by older answers: whoever looks at one name, or copies or moves a directory, has it asked for. A Freshness of zero
 // turns this off, and a registry that tells of its changes needs none of it. revalidate.go
+//
+// Before a write all that it hangs on is asked for, however fresh the last answer is: a directory that another server has just
+// removed would swallow what is put into it. Options.SoleWriter says that there is no other, and then what is fresh is enough.
+// Once a process has asked that is: what is on the disk from the one before is older. reachable.go, put.go
 // A registry on this machine (LocalTag) is not asked at all for what stands under a tag: its files are read, and whatever is not
 // plainly there it is asked. near.go
 //

@@ -103,7 +103,7 @@ const aheadBytes = 64 << 10
 // saves a round trip: that is the rule in a directory that was there, and what is refused all the same leaves a blob that
 // means nothing. Where a condition hangs on the answer it is refused before.
 func (f *FS) pushesAhead(p place, o putOptions) bool {
-	return !f.told && 0 < o.Size && o.Size <= aheadBytes && (o.Check == nil || o.Recent) &&
+	return f.local == nil && 0 < o.Size && o.Size <= aheadBytes && (o.Check == nil || o.Recent) &&
 		f.knownDirectory(parent(p.name)) && !f.wasThere(p.repo, p.marker)
 }
 
@@ -255,8 +255,8 @@ func (f *FS) last(check func(fs.FileInfo) error) asker {
 	return f.askNow()
 }
 
-// askNow asks the registry even if its last answer is fresh, for others may have written since, unless it tells of
-// changes by itself. A window of one round trip is left, because a registry has no compare-and-swap.
+// askNow asks the registry even if its last answer is fresh, for others may have written since, unless this tree is told
+// of that. A window of one round trip is left, because a registry has no compare-and-swap.
 func (f *FS) askNow() asker {
 	if f.told {
 		return f.tag

@@ -30,7 +30,7 @@ type revalidation struct {
 // asked at once are asked, so that a small directory is always as the registry has it; more are not, where an answer is
 // known.
 func (f *FS) familiar(ctx context.Context, dir string) (ask asker, behind func(), err error) {
-	if f.told || f.tags.freshness <= 0 {
+	if f.local != nil || f.tags.freshness <= 0 {
 		return f.member, func() {}, nil
 	}
 	d, err := f.layout.directory(dir)

@@ -135,7 +135,7 @@ func (f *FS) pushTo(ctx context.Context, r repository, desc ocispec.Descriptor, 
 
 // openSpare opens a session for what will come next, if something will.
 func (f *FS) openSpare(r repository, desc ocispec.Descriptor) {
-	if f.told || desc.Size > aheadBytes || desc.Digest == emptyBlob.Digest {
+	if f.local != nil || desc.Size > aheadBytes || desc.Digest == emptyBlob.Digest {
 		return
 	}
 	repo := r.Reference.Repository
