@@ -138,7 +138,7 @@
 //
 // Before a write all that it hangs on is asked for, however fresh the last answer is: a directory that another server has just
 // removed would swallow what is put into it. Options.SoleWriter says that there is no other, and then what is fresh is enough.
-// Once a process has asked that is: what is on the disk from the one before is older. reachable.go, put.go
+// What is on the disk from the process before is not fresh for it either. reachable.go, put.go
 // A registry on this machine (LocalTag) is not asked at all for what stands under a tag: its files are read, and whatever is not
 // plainly there it is asked. near.go
 //

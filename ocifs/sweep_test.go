@@ -45,6 +45,9 @@ func TestSweep(t *testing.T) {
 						o.Parallel, o.Layout = v.parallel, v.layout
 						o.Memory = 1 << 20 // so that a Put that gives none back is the last
 						o.Upload = v.upload
+						if v.sole {
+							o.SoleWriter, o.Freshness = true, 24*time.Hour
+						}
 						if op.options != nil {
 							op.options(o)
 						}
@@ -336,11 +339,12 @@ type variant struct {
 	parallel int    // with one at a time the requests come in one order, and what meets the fault is the same each time
 	upload   string // UploadDirect: what a stream fails with is the end of the Put, even if it passes
 	layout   string
+	sole     bool // what was answered before must not outlive what changes it
 }
 
 // variants are what the operation is swept on.
 func (o swept) variants() []variant {
-	all := []variant{{parallel: 1}}
+	all := []variant{{parallel: 1}, {name: " sole", parallel: 1, sole: true}}
 	if o.removes {
 		all = append(all, variant{name: " without delete", defects: registrytest.Defects{NoDelete: true}, parallel: 1},
 			variant{name: " by digest", defects: registrytest.Defects{NoTagDelete: 405}, parallel: 1})

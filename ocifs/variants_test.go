@@ -77,6 +77,10 @@ var variants = map[string]struct {
 	"FlatNoDelete": {change: flatAsk, defects: registrytest.Defects{NoDelete: true, PageSize: 3}},
 	"FlatGitLab": {change: func(o *ocifs.Options) { o.Layout, o.Profile = ocifs.LayoutFlat, ocifs.PresetOf("registry.gitlab.com") },
 		defects: registrytest.Defects{KnownTypesOnly: true, MountDenied: http.StatusUnauthorized, PlainNames: true, NoCatalog: true, Depth: 2}},
+	"SoleWriter": {change: sole, defects: registrytest.Defects{
+		NoTagDelete: http.StatusBadRequest, TagsNull: true, IgnorePaging: true,
+	}},
+	"FlatSoleWriter": {change: func(o *ocifs.Options) { sole(o); o.Layout = ocifs.LayoutFlat }},
 	"WrongProfile": {change: func(o *ocifs.Options) {
 		o.Profile, _ = ocifs.ParseProfile("none,delete=digest,upload=stream,page=2", "")
 	},
