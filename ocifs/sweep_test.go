@@ -344,7 +344,7 @@ type variant struct {
 
 // variants are what the operation is swept on.
 func (o swept) variants() []variant {
-	all := []variant{{parallel: 1}, {name: " sole", parallel: 1, sole: true}}
+	all := []variant{{parallel: 1}}
 	if o.removes {
 		all = append(all, variant{name: " without delete", defects: registrytest.Defects{NoDelete: true}, parallel: 1},
 			variant{name: " by digest", defects: registrytest.Defects{NoTagDelete: 405}, parallel: 1})
@@ -363,7 +363,7 @@ func (o swept) variants() []variant {
 			all = append(all, v)
 		}
 	}
-	return all
+	return append(all, variant{name: " sole", parallel: 1, sole: true})
 }
 
 func putting(name, content string) func(context.Context, *ocifs.FS) error {
