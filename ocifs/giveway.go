@@ -59,10 +59,9 @@ func mustGiveWay(ctx context.Context) bool {
 type turn struct {
 	hurry <-chan struct{}
 
-	mu      sync.Mutex
-	hurried bool
-	of      *traffic // where it was taken
-	began   time.Time
+	mu    sync.Mutex
+	of    *traffic // where it was taken
+	began time.Time
 }
 
 // traffic is what goes on at one host. The zero value is ready.
@@ -99,10 +98,11 @@ func (t *traffic) enter(ctx context.Context) (leave func(), err error) {
 func (u *turn) take(ctx context.Context, t *traffic) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for u.of == nil && !u.hurried {
-		wait, ended := t.wait(time.Now())
+	for u.of == nil {
+		now := time.Now()
+		wait, ended := t.wait(now)
 		if wait == 0 {
-			u.of, u.began = t, time.Now()
+			u.of, u.began = t, now
 			break
 		}
 		timer := time.NewTimer(wait)
@@ -110,7 +110,8 @@ func (u *turn) take(ctx context.Context, t *traffic) error {
 		case <-timer.C:
 		case <-ended:
 		case <-u.hurry:
-			u.hurried = true
+			timer.Stop()
+			return nil
 		case <-ctx.Done():
 		}
 		timer.Stop()

@@ -12,16 +12,10 @@ import (
 	"ocidav/ocifs/registrytest"
 )
 
-// busy has a user wait for the registry until he leaves, and lets everything else take some time there. see is called for
-// it then.
-func (f *fake) busy(tree *ocifs.FS, see func(r *http.Request)) (leave func()) {
+// busy has a user wait for the registry until he leaves.
+func (f *fake) busy(tree *ocifs.FS) (leave func()) {
 	f.Heal()
 	user := f.hold(registrytest.Match{Method: "PUT", Path: "/manifests/slow$"}, 0)
-	f.Fail(registrytest.Match{}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
-		time.Sleep(eachTakes)
-		see(r)
-		serve(w, r)
-	}, 0)
 	done := make(chan error)
 	go func() { done <- put(f.Context(), tree, "/slow", "content") }()
 	time.Sleep(time.Second)
@@ -34,18 +28,19 @@ func (f *fake) busy(tree *ocifs.FS, see func(r *http.Request)) (leave func()) {
 	}
 }
 
-func unseen(*http.Request) {}
-
 const eachTakes = 10 * time.Millisecond // a turn is two of these, one after the other, and a rest of 160 ms
+
+// slow is a registry that takes its time.
+var slow = registrytest.Defects{Latency: eachTakes}
 
 // TestClearingGivesWay: what removes behind the answers leaves the registry to users while there are any, and does not stop.
 // When they have gone it goes on at once, and when one waits for it.
 func TestClearingGivesWay(t *testing.T) {
-	inBubble(t, registrytest.Defects{}, func(f *fake) {
+	inBubble(t, slow, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		f.fill(tree, "/d", 80)
 		f.fill(tree, "/e", 80)
-		leave := f.busy(tree, unseen)
+		leave := f.busy(tree)
 		f.must(tree.RemoveAll(ctx, "/d", nil))
 		time.Sleep(2 * time.Second)
 		if n := 80 - len(f.tagsOf("d")); n < 32 || n > 48 {
@@ -57,7 +52,7 @@ func TestClearingGivesWay(t *testing.T) {
 			f.Errorf("%d members are left a second after the last user", n)
 		}
 
-		leave = f.busy(tree, unseen)
+		leave = f.busy(tree)
 		f.must(tree.RemoveAll(ctx, "/e", nil))
 		time.Sleep(500 * time.Millisecond)
 		start := time.Now()
@@ -71,10 +66,10 @@ func TestClearingGivesWay(t *testing.T) {
 
 // TestCloseHurries: at the end of the process nothing gives way.
 func TestCloseHurries(t *testing.T) {
-	inBubble(t, registrytest.Defects{}, func(f *fake) {
+	inBubble(t, slow, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		f.fill(tree, "/d", 80)
-		leave := f.busy(tree, unseen)
+		leave := f.busy(tree)
 		f.must(tree.RemoveAll(ctx, "/d", nil))
 		time.Sleep(100 * time.Millisecond)
 		start := time.Now()
@@ -88,15 +83,11 @@ func TestCloseHurries(t *testing.T) {
 
 // TestClearingsBeside: what one clearing asks the registry is nothing that another gives way to.
 func TestClearingsBeside(t *testing.T) {
-	inBubble(t, registrytest.Defects{}, func(f *fake) {
+	inBubble(t, slow, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		f.fill(tree, "/d", 80)
 		f.fill(tree, "/e", 80)
 		list := f.hold(registrytest.Match{Method: "GET", Path: "^/v2/e/tags/list"}, 0)
-		f.Fail(registrytest.Match{}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
-			time.Sleep(eachTakes)
-			serve(w, r)
-		}, 0)
 		f.must(tree.RemoveAll(ctx, "/e", nil))
 		f.must(tree.RemoveAll(ctx, "/d", nil))
 		time.Sleep(1500 * time.Millisecond)
@@ -109,13 +100,13 @@ func TestClearingsBeside(t *testing.T) {
 
 // TestBacklogHurries: where very much is removed none gives way, or RemoveAll would have to wait.
 func TestBacklogHurries(t *testing.T) {
-	inBubble(t, registrytest.Defects{}, func(f *fake) {
+	inBubble(t, slow, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		const n = 130
 		for i := range n {
 			f.fill(tree, fmt.Sprint("/d", i), 1)
 		}
-		leave := f.busy(tree, unseen)
+		leave := f.busy(tree)
 		for i := range n {
 			f.must(tree.RemoveAll(ctx, fmt.Sprint("/d", i), nil))
 		}
@@ -133,15 +124,15 @@ func TestBacklogHurries(t *testing.T) {
 
 // TestTurnIsFresh: however long a clearing gives way, what it removes follows the answer that the directory is still gone.
 func TestTurnIsFresh(t *testing.T) {
-	inBubble(t, registrytest.Defects{}, func(f *fake) {
+	inBubble(t, slow, func(f *fake) {
 		ctx, tree := f.Context(), f.tree()
 		f.fill(tree, "/d", 40)
 		var mu sync.Mutex
 		var asked time.Time
 		removed := 0
-		leave := f.busy(tree, func(r *http.Request) {
+		leave := f.busy(tree)
+		f.Fail(registrytest.Match{}, func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 			mu.Lock()
-			defer mu.Unlock()
 			if strings.HasSuffix(r.URL.Path, "/manifests/_d.d") {
 				asked = time.Now()
 			}
@@ -151,7 +142,9 @@ func TestTurnIsFresh(t *testing.T) {
 					f.Errorf("%s is removed %v after the answer", r.URL.Path, old)
 				}
 			}
-		})
+			mu.Unlock()
+			serve(w, r)
+		}, 0)
 		f.must(tree.RemoveAll(ctx, "/d", nil))
 		time.Sleep(10 * time.Second)
 		leave()

@@ -135,12 +135,12 @@
 // what others made or removed shows at once, and what they have overwritten when it has been asked for. Only ReadDir
 // goes by older answers: whoever looks at one name, or copies or moves a directory, has it asked for. A Freshness of zero
 // turns this off, and a registry that tells of its changes needs none of it. revalidate.go
+// A registry on this machine (LocalTag) is not asked at all for what stands under a tag: its files are read, and whatever is not
+// plainly there it is asked. near.go
 //
 // Before a write all that it hangs on is asked for, however fresh the last answer is: a directory that another server has just
 // removed would swallow what is put into it. Options.SoleWriter says that there is no other, and then what is fresh is enough.
 // What is on the disk from the process before is not fresh for it either. reachable.go, put.go
-// A registry on this machine (LocalTag) is not asked at all for what stands under a tag: its files are read, and whatever is not
-// plainly there it is asked. near.go
 //
 // Tags that we write, or are told of, are put to the list that is known: one too many costs a question, one too few would hide
 // a file. So it is asked for again only when it is too old, after very many changes, or where it is not known which tag has

@@ -2,7 +2,6 @@ package ocifs_test
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -44,22 +43,22 @@ func TestSoleWriter(t *testing.T) {
 		f.ResetCounts()
 		f.must(copyTo(ctx, tree, "/d", "/copy"))
 		f.budget("Copy of a directory: the name, what is there, {}, two for each member, the marker", 2+1+1+2*(n+2)+1)
-		if got := f.content(tree, "/d/5"); got != "content 5" {
-			f.Errorf("/d/5 is %q", got)
+		if got, err := read(ctx, tree, "/d/5"); err != nil || got != "content 5" {
+			f.Errorf("/d/5 is %q, %v", got, err)
 		}
 
 		// Another has written, and the registry tells of it.
 		f.PutManifest("d", "5", "", f.Manifest("d", "6"))
 		f.ResetCounts()
 		tree.Changed("d", "5")
-		if got := f.content(tree, "/d/5"); got != "content 6" {
-			f.Errorf("when the tree was told /d/5 is %q", got)
+		if got, err := read(ctx, tree, "/d/5"); err != nil || got != "content 6" {
+			f.Errorf("when the tree was told /d/5 is %q, %v", got, err)
 		}
 		// Or it does not.
 		f.PutManifest("d", "7", "", f.Manifest("d", "6"))
 		time.Sleep(10 * time.Minute)
-		if got := f.content(tree, "/d/7"); got != "content 6" {
-			f.Errorf("after the freshness /d/7 is %q", got)
+		if got, err := read(ctx, tree, "/d/7"); err != nil || got != "content 6" {
+			f.Errorf("after the freshness /d/7 is %q, %v", got, err)
 		}
 	})
 }
@@ -89,24 +88,12 @@ func TestSoleWriterBegins(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // it is asked again behind
 		f.ResetCounts()
-		if got := f.content(tree, "/d/7"); got != "content 6" {
-			f.Errorf("/d/7, overwritten between two processes, is %q", got)
+		if got, err := read(ctx, tree, "/d/7"); err != nil || got != "content 6" {
+			f.Errorf("/d/7, overwritten between two processes, is %q, %v", got, err)
 		}
 		f.names(tree, "/d")
 		if heads := f.Count("HEAD manifest"); heads > 0 {
 			f.Errorf("%d tags are asked for again", heads)
 		}
 	})
-}
-
-func (f *fake) content(tree *ocifs.FS, name string) string {
-	f.Helper()
-	fi, err := tree.Stat(f.Context(), name)
-	f.must(err)
-	file, err := tree.Open(f.Context(), name, fi)
-	f.must(err)
-	defer file.Close()
-	b, err := io.ReadAll(file)
-	f.must(err)
-	return string(b)
 }
